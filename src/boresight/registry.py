@@ -1,0 +1,61 @@
+"""A folder is a registry: one public file, one member named `MEMBER`.
+
+`names("boresight.methods")` lists the files without importing them, so listing stays cheap; `load` imports one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from boresight.errors import UnknownNameError, UsageError
+
+
+def names(package: str) -> list[str]:
+    """Public file names in a package, sorted. Nothing is imported but the package itself."""
+    folder = importlib.import_module(package).__path__
+    return sorted(m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
+
+
+def load(package: str, name: str) -> Any:
+    """The member `name` of a package, or of the user's own file when `name` ends in `.py`.
+
+    Raises:
+        UnknownNameError: If there is no such member; the message suggests the nearest name.
+        UsageError: If the file declares no `MEMBER`.
+    """
+    if name.endswith(".py"):
+        module = _import_file(Path(name))
+    else:
+        known = names(package)
+        if name not in known:
+            raise UnknownNameError(_no_such(package, name, known))
+        module = importlib.import_module(f"{package}.{name}")
+    try:
+        return module.MEMBER
+    except AttributeError:
+        raise UsageError(f"{module.__file__} declares no MEMBER; assign one at its end.") from None
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UsageError(f"no file {str(path)!r}; expected a Python file that declares MEMBER.")
+    spec = importlib.util.spec_from_file_location(f"boresight_user_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _no_such(package: str, name: str, known: list[str]) -> str:
+    kind = package.rsplit(".", 1)[-1].rstrip("s")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"no {kind} named {name!r}.{hint} Known: {', '.join(known)}."
