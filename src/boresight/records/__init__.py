@@ -1,5 +1,7 @@
-"""What a row is. Standard library only."""
+"""What a row is, how it is written, and the rules it obeys. Standard library only."""
 
+from boresight.records.check import PLACEHOLDERS, check_record
+from boresight.records.codec import dumps, from_json, loads, to_json
 from boresight.records.record import (
     Annotator,
     AspectScore,
@@ -19,6 +21,7 @@ from boresight.records.record import (
 )
 
 __all__ = [
+    "PLACEHOLDERS",
     "Annotator",
     "AspectScore",
     "Candidate",
@@ -34,4 +37,9 @@ __all__ = [
     "Record",
     "Region",
     "Span",
+    "check_record",
+    "dumps",
+    "from_json",
+    "loads",
+    "to_json",
 ]
