@@ -1,0 +1,217 @@
+"""Intervals for metrics whose items come in groups: several questions about one picture are not independent.
+
+Every metric here is a ratio of sums over items. Groups, not items, are resampled (cluster bootstrap,
+percentile), and two runs are compared on the same resampled groups. What cannot be computed is None with a
+reason, never NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from boresight.errors import UsageError
+
+RESAMPLES = 2000  # the ends of a 95 % interval then rest on 50 resamples each
+_MIN_GROUPS = 10  # below this a percentile bootstrap is clearly too narrow; the estimate says so
+_MAX_UNDEFINED = 0.05  # share of resamples that may have a zero denominator
+_MAX_CELLS = 4_000_000  # resamples x groups held at once: 32 MB
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """One metric before it is reduced: sum(numerators) / sum(denominators) over items."""
+
+    items: tuple[str, ...]
+    groups: tuple[str, ...]
+    """What each item shares with others: its picture, its scene, its question family."""
+    numerators: tuple[float, ...]
+    denominators: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.items), len(self.groups), len(self.numerators), len(self.denominators)}
+        if len(lengths) > 1:
+            raise UsageError(
+                f"Ratio needs one group, numerator and denominator per item, got {len(self.groups)}, "
+                f"{len(self.numerators)} and {len(self.denominators)} for {len(self.items)} items."
+            )
+        if len(set(self.items)) < len(self.items):
+            twice = next(item for item in self.items if self.items.count(item) > 1)
+            raise UsageError(f"item {twice!r} appears more than once; item ids must be unique within a run.")
+        if not all(map(math.isfinite, self.numerators + self.denominators)):
+            raise UsageError(
+                "a numerator or denominator is NaN or infinite; leave such items out and count them."
+            )
+        if any(value < 0 for value in self.denominators):
+            raise UsageError("a denominator is negative; expected counts or ones.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its 95 % interval, or the reason why there is none."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    """Items it rests on."""
+    reason: str | None = None
+    """Why a number is missing, or must be read with care."""
+
+
+def mean_of(items: Sequence[str], groups: Sequence[str], values: Sequence[float]) -> Ratio:
+    """A plain mean over items, as a ratio."""
+    return Ratio(
+        items=tuple(items), groups=tuple(groups), numerators=tuple(values), denominators=(1.0,) * len(values)
+    )
+
+
+def interval(
+    ratio: Ratio, *, seed: int = 0, resamples: int = RESAMPLES, confidence: float = 0.95
+) -> Estimate:
+    """The metric with its percentile interval over resampled groups.
+
+    A rate of exactly 0 or 1 has no variation to resample; it gets the Wilson interval of as many trials as
+    there are groups that count, which is wide rather than falsely exact.
+    """
+    sums = _group_sums(ratio)
+    n, num_groups = len(ratio.items), len(sums)
+    if n == 0:
+        return _missing(n, "no items")
+    numerator, denominator = sums.sum(axis=0)
+    if denominator == 0:
+        return _missing(n, "the denominator is zero")
+    value = float(numerator / denominator)
+    if num_groups == 1:
+        return Estimate(
+            value=value, low=None, high=None, n=n, reason="one group; an interval needs at least two"
+        )
+    if value in (0.0, 1.0) and _is_rate(ratio):
+        num_counted = int(np.count_nonzero(sums[:, 1]))
+        low, high = wilson(int(value) * num_counted, num_counted, confidence=confidence)
+        reason = f"no variation; Wilson interval of {num_counted} groups"
+        return Estimate(value=value, low=low, high=high, n=n, reason=reason)
+    drawn = _resampled_sums(sums, seed=seed, resamples=resamples)
+    values = _divide(drawn[:, 0], drawn[:, 1])
+    return _percentiles(value, values, n=n, num_groups=num_groups, confidence=confidence)
+
+
+def paired_difference(
+    run: Ratio, base: Ratio, *, seed: int = 0, resamples: int = RESAMPLES, confidence: float = 0.95
+) -> Estimate:
+    """The metric of `run` minus that of `base` on the items both have, resampling the same groups for both.
+
+    Raises:
+        UsageError: If an item belongs to different groups in the two runs.
+    """
+    shared = set(run.items) & set(base.items)
+    if not shared:
+        return _missing(0, "the runs share no items")
+    run_shared, base_shared = _restrict(run, shared), _restrict(base, shared)
+    if run_shared.groups != base_shared.groups:
+        raise UsageError("an item has another group in the base run; score both runs on the same items file.")
+    sums = np.hstack([_group_sums(run_shared), _group_sums(base_shared)])
+    n, num_groups = len(shared), len(sums)
+    totals = sums.sum(axis=0)
+    if totals[1] == 0 or totals[3] == 0:
+        return _missing(n, "the denominator is zero")
+    value = float(totals[0] / totals[1] - totals[2] / totals[3])
+    if num_groups == 1:
+        return Estimate(
+            value=value, low=None, high=None, n=n, reason="one group; an interval needs at least two"
+        )
+    drawn = _resampled_sums(sums, seed=seed, resamples=resamples)
+    values = _divide(drawn[:, 0], drawn[:, 1]) - _divide(drawn[:, 2], drawn[:, 3])
+    partial = None
+    if n < max(len(run.items), len(base.items)):
+        partial = f"paired on the {n} items that both runs have"
+    return _percentiles(value, values, n=n, num_groups=num_groups, confidence=confidence, note=partial)
+
+
+def wilson(successes: int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a plain rate of independent trials.
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22(158), 209-212.
+    """
+    if not 0 <= successes <= n or n == 0:
+        raise UsageError(f"wilson needs 0 <= successes <= n and n > 0, got {successes} of {n}.")
+    z = float(ndtri(0.5 + confidence / 2))
+    rate = successes / n
+    center = rate + z * z / (2 * n)
+    half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    # Rounding must not push the interval off the rate it belongs to, nor out of [0, 1].
+    return max(0.0, min(rate, (center - half) / scale)), min(1.0, max(rate, (center + half) / scale))
+
+
+def _missing(n: int, reason: str) -> Estimate:
+    return Estimate(value=None, low=None, high=None, n=n, reason=reason)
+
+
+def _is_rate(ratio: Ratio) -> bool:
+    return all(0 <= num <= den for num, den in zip(ratio.numerators, ratio.denominators, strict=True))
+
+
+def _restrict(ratio: Ratio, keep: set[str]) -> Ratio:
+    """The kept items in order of their ids, so that two runs line up."""
+    order = sorted((item, i) for i, item in enumerate(ratio.items) if item in keep)
+    rows = [i for _, i in order]
+    return Ratio(
+        items=tuple(item for item, _ in order),
+        groups=tuple(ratio.groups[i] for i in rows),
+        numerators=tuple(ratio.numerators[i] for i in rows),
+        denominators=tuple(ratio.denominators[i] for i in rows),
+    )
+
+
+def _group_sums(ratio: Ratio) -> FloatArray:
+    """Numerator and denominator of each group, groups in order of their names."""
+    index_of = {group: i for i, group in enumerate(sorted(set(ratio.groups)))}
+    sums = np.zeros((len(index_of), 2))
+    rows = [index_of[group] for group in ratio.groups]
+    np.add.at(sums, rows, np.column_stack([ratio.numerators, ratio.denominators]))
+    return sums
+
+
+def _resampled_sums(sums: FloatArray, *, seed: int, resamples: int) -> FloatArray:
+    """Column sums of groups drawn with replacement; the same seed draws the same groups."""
+    rng = np.random.default_rng(seed)
+    num_groups = len(sums)
+    chunk = max(1, _MAX_CELLS // num_groups)
+    parts = []
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = rng.integers(num_groups, size=(rows, num_groups)) + num_groups * np.arange(rows)[:, None]
+        times_drawn = np.bincount(drawn.ravel(), minlength=rows * num_groups).reshape(rows, num_groups)
+        parts.append(times_drawn @ sums)
+    return np.concatenate(parts)
+
+
+def _divide(numerators: FloatArray, denominators: FloatArray) -> FloatArray:
+    out = np.full_like(numerators, np.nan)
+    np.divide(numerators, denominators, out=out, where=denominators > 0)
+    return out
+
+
+def _percentiles(
+    value: float, values: FloatArray, *, n: int, num_groups: int, confidence: float, note: str | None = None
+) -> Estimate:
+    defined = values[np.isfinite(values)]
+    undefined_share = 1 - len(defined) / len(values)
+    if undefined_share > _MAX_UNDEFINED:
+        reason = f"the denominator is zero in {undefined_share:.0%} of the resamples"
+        return Estimate(value=value, low=None, high=None, n=n, reason=reason)
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    reasons = [note] if note else []
+    if low == high:
+        reasons.append("no variation between groups")
+    elif num_groups < _MIN_GROUPS:
+        reasons.append(f"only {num_groups} groups; the interval is too narrow")
+    return Estimate(value=value, low=float(low), high=float(high), n=n, reason="; ".join(reasons) or None)
