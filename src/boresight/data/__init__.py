@@ -1,0 +1,1 @@
+"""From public layouts to records on disk and back: import, check, show, export, pair."""
