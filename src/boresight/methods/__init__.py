@@ -1,0 +1,1 @@
+"""One published method per file: inputs, objective, stages, defaults."""

@@ -1,0 +1,1 @@
+"""From records to a trained model: items, forest, reference, preflight, loop, checkpoints, health."""

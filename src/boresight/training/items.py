@@ -1,0 +1,109 @@
+"""An item is what an objective reads: a prompt, named texts, and the pictures under named inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from jaxtyping import Int
+from PIL import Image
+from torch import Tensor
+
+from boresight.errors import InputError, ModelError
+from boresight.media.seeds import derive_seed
+from boresight.media.transforms import Transform
+from boresight.models.encoding import EncodedPrompt, Encoder
+from boresight.objectives import CLEAN, View
+from boresight.records import Media, Message, Record
+
+Pictures = Callable[[Media], Image.Image]
+"""Gives the canonical decode of a medium."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One prompt with the texts that an objective may score after it."""
+
+    id: str
+    record: Record
+    texts: Mapping[str, tuple[Message, ...]]
+    """chosen, rejected, truth..."""
+    swaps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """For a text that was judged under other media: place in the prompt -> medium to read instead."""
+
+    @cached_property
+    def place(self) -> tuple[str | None, int | None]:
+        """File and row (from 1) that the item came from, for errors."""
+        source = self.record.provenance
+        return (source.dataset, source.row) if source else (None, None)
+
+    def media(self, text: str) -> tuple[Media, ...]:
+        """What the prompt shows when `text` is scored, in the order of its places."""
+        swap = self.swaps.get(text, {})
+        ids = [p.media for m in self.record.messages for p in m.parts if p.type == "media" and p.media]
+        return tuple(self.record.medium(swap.get(id, id)) for id in ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemEncoder:
+    """Encodes items for one model, with every input variant drawn once per record from the run's seed.
+
+    The policy, the reference and a resumed run therefore see the same crop.
+    """
+
+    encoder: Encoder
+    pictures: Pictures
+    inputs: Mapping[str, Transform] = field(default_factory=dict)
+    seed: int = 0
+    _answers: dict[tuple[str, str], Int[Tensor, " token"]] = field(default_factory=dict)
+
+    def prompt(self, item: Item, view: View) -> EncodedPrompt:
+        """The prompt as `view` sees it."""
+        images = [self._picture(item, medium, view.input, i) for i, medium in enumerate(item.media(view.text))]
+        with _Located(item):
+            return self.encoder.prompt(item.record.messages, images)
+
+    def answer(self, item: Item, text: str) -> Int[Tensor, " token"]:
+        """Token ids of one of the item's texts, with the end of the turn."""
+        key = (item.id, text)
+        if key not in self._answers:
+            with _Located(item):
+                self._answers[key] = self.encoder.answer(item.record.messages, item.texts[text])
+        return self._answers[key]
+
+    def check(self, item: Item) -> int:
+        """Refuse an item that the model cannot take whole; gives its prompt's length in tokens.
+
+        Raises:
+            InputError: Names file and row.
+        """
+        prompt = self.prompt(item, View(next(iter(item.texts))))
+        answers = {text: self.answer(item, text) for text in item.texts}
+        with _Located(item):
+            self.encoder.check_length(prompt, answers)
+        return prompt.num_tokens
+
+    def _picture(self, item: Item, medium: Media, input: str, index: int) -> Image.Image:
+        with _Located(item):
+            image = self.pictures(medium)
+        if input == CLEAN:
+            return image
+        return self.inputs[input](image, seed=derive_seed(self.seed, item.record.id, f"{input}/{index}"))
+
+
+class _Located:
+    """Adds the item's file and row to errors from code that cannot know them."""
+
+    def __init__(self, item: Item) -> None:
+        self._item = item
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        source, row = self._item.place
+        if isinstance(error, InputError):
+            raise error.at(source=source or f"record {self._item.id}", row=row) from error
+        if isinstance(error, ModelError) and source:
+            raise ModelError(f"{InputError(str(error), source=source, row=row)}") from error

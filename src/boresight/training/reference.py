@@ -1,0 +1,127 @@
+"""The reference policy: what the trained model is held against."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import transformers
+from jaxtyping import Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from boresight.models.policy import Answered, Policy, fingerprint
+from boresight.training.forest import Forest
+
+Scorer = Callable[[Sequence[Answered]], Float[Tensor, " scored"]]
+
+
+class Reference(Protocol):
+    """Gives log-probabilities (nats) of a forest's answers, without gradient, in the policy's order."""
+
+    def logps(self, forest: Forest) -> Float[Tensor, " scored"]: ...
+
+
+class FrozenCopy:
+    """A copy of the policy as it is now. Costs a second model in memory."""
+
+    def __init__(self, policy: Policy, *, shared: bool) -> None:
+        self._policy = copy.deepcopy(policy).eval().requires_grad_(False)
+        self._shared = shared
+
+    @torch.no_grad()
+    def logps(self, forest: Forest) -> Float[Tensor, " scored"]:
+        return self._policy(forest.rows, shared=self._shared)  # type: ignore[no-any-return]
+
+
+class AdapterOff:
+    """The policy's own base model: the adapter is switched off while the reference is computed."""
+
+    def __init__(self, policy: Policy, *, shared: bool) -> None:
+        self._policy = policy
+        self._shared = shared
+
+    @torch.no_grad()
+    def logps(self, forest: Forest) -> Float[Tensor, " scored"]:
+        was_training = self._policy.training
+        self._policy.eval()
+        try:
+            with self._policy.adapter_off():
+                return self._policy(forest.rows, shared=self._shared)  # type: ignore[no-any-return]
+        finally:
+            self._policy.train(was_training)
+
+
+class Cached:
+    """Log-probabilities computed once and kept in a sidecar folder, keyed by content.
+
+    A key covers the model's weights, the prompt's tokens, the pixels after every transform and the answer's tokens,
+    so a stale value cannot be read, and runs that differ only in their loss share one folder.
+
+    Args:
+        scorer: Scores rows as the reference; asked only for what the folder lacks.
+        folder: Where the sidecar lies.
+        model: Fingerprint of the reference model, and anything else that changes its numbers.
+    """
+
+    def __init__(self, scorer: Scorer, folder: Path, model: str) -> None:
+        self._scorer = scorer
+        self._folder = folder
+        self._model = model
+        self._known: dict[str, Tensor] = {}
+        self._unsaved: dict[str, Tensor] = {}
+        for part in sorted(folder.glob("part-*.safetensors")):
+            self._known.update(load_file(part))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @torch.no_grad()
+    def logps(self, forest: Forest) -> Float[Tensor, " scored"]:
+        keys = [[self._key(row, answer) for answer in row.answers] for row in forest.rows]
+        missing = [
+            (row, row_keys)
+            for row, row_keys in zip(forest.rows, keys, strict=True)
+            if any(key not in self._known for key in row_keys)
+        ]
+        if missing:
+            flat = self._scorer([row for row, _ in missing])
+            wanted = [key for _, row_keys in missing for key in row_keys]
+            lengths = [len(answer) for row, _ in missing for answer in row.answers]
+            for key, value in zip(wanted, torch.split(flat, lengths), strict=True):
+                self._known[key] = self._unsaved[key] = value.detach().cpu().clone()
+        device = forest.rows[0].prompt.input_ids.device
+        return torch.cat([self._known[key] for ks in keys for key in ks]).to(device)
+
+    def save(self) -> None:
+        """Write what was computed since the last call as one more part of the sidecar."""
+        if not self._unsaved:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        number = len(list(self._folder.glob("part-*.safetensors")))
+        staged = self._folder / f".tmp-{number:05d}"
+        save_file(self._unsaved, staged)
+        staged.rename(self._folder / f"part-{number:05d}.safetensors")
+        self._unsaved = {}
+
+    def _key(self, row: Answered, answer: Tensor) -> str:
+        digest = hashlib.sha256(self._model.encode())
+        for name, value in sorted(row.prompt.media_inputs.items()):
+            digest.update(name.encode())
+            digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())
+        for ids in (row.prompt.input_ids, answer):
+            digest.update(len(ids).to_bytes(8, "little"))
+            digest.update(ids.numpy().tobytes())
+        return digest.hexdigest()
+
+
+def reference_key(policy: Policy, *, precision: str, shared: bool) -> str:
+    """What a cached reference value depends on besides its row."""
+    backend = type(getattr(policy.encoder.processor, "image_processor", None)).__name__
+    with policy.adapter_off():
+        weights = fingerprint(policy)
+    return "|".join((weights, precision, str(shared), backend, torch.__version__, transformers.__version__))

@@ -1,0 +1,188 @@
+"""What a run is: a method (inputs, objective, stages) and how to run it. Plain data, overridable by path."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from boresight.errors import UsageError
+from boresight.media.transforms import Transform
+from boresight.models.policy import Lora, Precision
+from boresight.objectives import Objective, Term
+
+ReferenceKind = Literal["auto", "copy", "adapter_off", "cached", "none"]
+Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One pass of optimization with fixed settings."""
+
+    learning_rate: float = 1e-6
+    """Peak, > 0."""
+    epochs: float = 1.0
+    """Passes over the data, > 0; may be a fraction."""
+    batch_items: int = 32
+    """Items per optimizer step, over all processes."""
+    schedule: Schedule = "cosine"
+    warmup: float = 0.1
+    """Share of the steps over which the rate rises, in [0, 1)."""
+    weight_decay: float = 0.0
+    """On matrices only."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay of the first and second moment."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm; 0 turns it off."""
+    lora: Lora | None = None
+    """None trains all weights."""
+    frozen: tuple[str, ...] = ("vision_tower", "visual")
+    """Parameters whose name holds one of these words stay as they are. Only matters without `lora`."""
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise UsageError(f"stage.learning_rate must be > 0, got {self.learning_rate}.")
+        if not self.epochs > 0:
+            raise UsageError(f"stage.epochs must be > 0, got {self.epochs}.")
+        if self.batch_items < 1:
+            raise UsageError(f"stage.batch_items must be >= 1, got {self.batch_items}.")
+        if not 0 <= self.warmup < 1:
+            raise UsageError(f"stage.warmup must be in [0, 1), got {self.warmup}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A published method: what is compared under which inputs, and how it is trained."""
+
+    objective: Objective
+    stages: tuple[Stage, ...] = (Stage(),)
+    inputs: Mapping[str, Transform] = field(default_factory=dict)
+    """Media variants beside `clean`, by name; each is drawn once per record from a stored seed."""
+
+    def __post_init__(self) -> None:
+        unknown = {v.input for v in self.objective.views} - {"clean", *self.inputs}
+        if unknown:
+            raise UsageError(f"the objective reads inputs {sorted(unknown)} that the method does not declare.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How to run a method, apart from what it is."""
+
+    seed: int = 0
+    precision: Precision = "float32"
+    """Of weights and computation; half precisions keep weights in float32 and compute under autocast."""
+    device: str = "auto"
+    """auto takes an accelerator when there is one."""
+    reference: ReferenceKind = "auto"
+    """auto: the model without its adapter, or a frozen copy when all weights are trained."""
+    share: Literal["auto", "required", "never"] = "auto"
+    """Whether answers share their prompt's computation; auto falls back when the preflight finds a difference."""
+    micro_batch_tokens: int = 8192
+    """Most tokens per forward pass, after sharing. Changes memory, not gradients."""
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 50
+    """Optimizer steps between checkpoints, > 0."""
+    keep_checkpoints: int = 2
+    probe_every: int = 0
+    """Optimizer steps between probes (greedy answers to a few prompts); 0 turns them off."""
+    probe_items: int = 8
+    stop_on: tuple[str, ...] = ()
+    """Names of health warnings that end the run."""
+
+
+def override(target: Any, path: str, text: str) -> Any:
+    """A copy of a settings tree with one value replaced: `override(method, "objective.0.beta", "0.2")`.
+
+    Args:
+        target: A frozen dataclass; objectives and tuples are entered by number.
+        path: Field names and numbers joined by dots.
+        text: The new value as JSON; text that is not JSON stands for itself.
+
+    Raises:
+        UsageError: If the path names no field (the message suggests one), or the value has the wrong type.
+    """
+    return _override(target, path.split("."), _parse(text), path)
+
+
+def to_jsonable(value: Any) -> Any:
+    """Any settings tree as plain JSON values; objects other than data are named by their class."""
+    if isinstance(value, Objective):
+        return [to_jsonable(term) for term in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, Mapping):
+        return {str(k): to_jsonable(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_jsonable(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def _override(target: Any, path: list[str], value: Any, whole: str) -> Any:
+    if not path:
+        return _coerce(value, target, whole)
+    head, rest = path[0], path[1:]
+    if isinstance(target, Objective):
+        terms = _replace_at(target.terms, head, rest, value, whole)
+        return Objective(typing.cast("tuple[Term, ...]", terms))
+    if isinstance(target, tuple):
+        return _replace_at(target, head, rest, value, whole)
+    if isinstance(target, Mapping):
+        if head not in target:
+            raise _unknown(head, list(target), whole)
+        return {**target, head: _override(target[head], rest, value, whole)}
+    if dataclasses.is_dataclass(target) and not isinstance(target, type):
+        known = [f.name for f in dataclasses.fields(target)]
+        if head not in known:
+            raise _unknown(head, known, whole)
+        return dataclasses.replace(target, **{head: _override(getattr(target, head), rest, value, whole)})
+    raise UsageError(f"--set {whole}: {head!r} lies inside a plain value; the path is too long.")
+
+
+def _replace_at(items: tuple[Any, ...], head: str, rest: list[str], value: Any, whole: str) -> tuple[Any, ...]:
+    if not head.isdigit() or int(head) >= len(items):
+        raise UsageError(f"--set {whole}: expected a number from 0 to {len(items) - 1}, got {head!r}.")
+    index = int(head)
+    return (*items[:index], _override(items[index], rest, value, whole), *items[index + 1 :])
+
+
+def _coerce(value: Any, current: Any, whole: str) -> Any:
+    """The value in the type of what it replaces."""
+    if isinstance(current, bool) != isinstance(value, bool) and current is not None:
+        raise UsageError(f"--set {whole}: expected {_kind(current)}, got {value!r}.")
+    if isinstance(current, float) and isinstance(value, int):
+        return float(value)
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(value)
+    if dataclasses.is_dataclass(current) and isinstance(value, dict):
+        return dataclasses.replace(current, **value)  # type: ignore[type-var]
+    if current is None or value is None or isinstance(value, type(current)):
+        return value
+    raise UsageError(f"--set {whole}: expected {_kind(current)}, got {value!r}.")
+
+
+def _kind(value: Any) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(
+        type(value), type(value).__name__
+    )
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _unknown(name: str, known: list[str], whole: str) -> UsageError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"--set {whole}: no field {name!r}.{hint} Known: {', '.join(known)}.")
