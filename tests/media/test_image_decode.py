@@ -97,6 +97,12 @@ def test_sixteen_bit_color_is_within_a_level_of_its_eight_bit_twin() -> None:
     assert np.abs(shown - np.array(levels) / 257).max() <= 1
 
 
+def test_the_transparent_color_of_sixteen_bit_color_becomes_white() -> None:
+    rows = (b"\0" + struct.pack(">24H", *[level for level in [1000, 40000] * 4 for _ in range(3)])) * 8
+    key = png_chunk(b"tRNS", struct.pack(">3H", 40000, 40000, 40000))
+    assert pixels(png(8, 8, depth=16, rows=rows, extra=key))[0, :2, 2].tolist() == [3, 255]  # 1000 >> 8 = 3
+
+
 def test_transparent_pixels_become_white_and_hidden_colors_stay_hidden() -> None:
     image = Image.new("RGBA", (16, 16), (200, 10, 10, 0))
     image.putpixel((3, 4), (10, 20, 30, 255))

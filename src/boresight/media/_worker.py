@@ -32,7 +32,7 @@ def serve(decode: Callable[..., Decoded] = decode_image) -> None:
     config = json.loads(sys.argv[-1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its children
     answers = _take_stdout()
-    Image.init()  # load the readers before the limits count
+    Image.preinit()  # the readers that `image` does not import, before the limits count
     _limit_process(config["memory_bytes"])
     limits = ImageLimits(**config["limits"])
     write_frame(answers, {"ready": True})

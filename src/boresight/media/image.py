@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import (
+    AvifImagePlugin,  # noqa: F401  named ones only: registering all of Pillow's readers doubles the start of a child
+    Image,
+    ImageFile,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
 
 from boresight.errors import MediaError, UsageError
 from boresight.media._content import name_content
@@ -31,6 +38,14 @@ MIME_TYPES = {
     "AVIF": "image/avif",
 }
 _FORMATS = tuple(name for name in MIME_TYPES if name != "MPO")
+_SIGNATURES = {
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
+    "GIF": re.compile(rb"GIF8[79]a"),
+    "BMP": re.compile(rb"BM"),
+    "AVIF": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+}
 _PILLOW_MAX_PIXELS = 178_956_970  # Pillow's own guard refuses twice its MAX_IMAGE_PIXELS
 
 _ORIENTATION_TAG = 0x0112
@@ -142,8 +157,11 @@ def _decode(data: bytes, limits: ImageLimits) -> Decoded:
             image, changes = _canonical(opened)
     except MediaError:
         raise
-    except Image.DecompressionBombError as error:
-        raise MediaError(f"is too large: {error} Resize it first.") from None
+    except Image.DecompressionBombError:
+        raise MediaError(
+            f"is too large: its header promises more pixels than Pillow decodes; the limit is {limits.max_pixels}."
+            " Resize it first."
+        ) from None
     except UnidentifiedImageError:
         raise MediaError(_not_a_picture(data)) from None
     except MemoryError:
@@ -183,6 +201,9 @@ def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
 
 
 def _not_a_picture(data: bytes) -> str:
+    for format, signature in _SIGNATURES.items():
+        if signature.match(data):
+            return f"begins as {format}, but its header is damaged or cut off. Download it again, or drop the row."
     expected = ", ".join(_FORMATS)
     content = name_content(data)
     if content is None:
@@ -234,5 +255,8 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Lay a transparent picture on white. Dropping alpha would show colors that no viewer shows."""
+    key = image.info.get("transparency")
+    if isinstance(key, tuple) and max(key) > 255:  # of 16-bit color Pillow keeps the high bytes, but the whole key
+        image.info["transparency"] = tuple(level >> 8 for level in key)
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba).convert("RGB")

@@ -269,25 +269,25 @@ class _Child:
         timer = threading.Timer(timeout_s, self._process.kill)
         timer.start()
         started_s = time.monotonic()
-        reason = None
-        frame = None
+        frame = fault = None
         try:
-            frame = talk()
-        except (OSError, WireError) as error:
-            reason = str(error)
+            with contextlib.suppress(OSError):  # it closed its end; the cause follows below
+                frame = talk()
+        except WireError as error:
+            fault = str(error)
         finally:
             timer.cancel()
         if frame is not None:
             return frame
         if time.monotonic() - started_s >= timeout_s:
             raise _LateError
-        raise _CrashError(self._cause_of_death() or reason or "it stopped answering")
+        raise _CrashError(fault or self._cause_of_death())
 
-    def _cause_of_death(self) -> str | None:
+    def _cause_of_death(self) -> str:
         try:
             code = self._process.wait(_DYING_S)
         except subprocess.TimeoutExpired:
-            return None
+            return "it stopped answering"
         return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 

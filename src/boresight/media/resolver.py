@@ -183,6 +183,8 @@ def _read_regular(opened: int, max_bytes: int) -> bytes:
         raise MediaError(f"is {kind}; expected a regular file. Name the file itself.")
     if status.st_size > max_bytes:
         raise MediaError(f"is {status.st_size} bytes; the limit is {max_bytes}. Shrink it or raise max_bytes.")
+    if status.st_size == 0:  # not read: files of /proc say this, and hold a process's environment
+        return b""
     with os.fdopen(opened, "rb", closefd=False) as file:
         data = file.read(status.st_size + 1)  # one more than promised shows a file that grows
     if len(data) != status.st_size:
