@@ -252,10 +252,10 @@ def _no_layout(formats: Sequence[Format], row: Row) -> InputError:
     nearest = max(formats, key=lambda format: sum(name in row.value for name in format.required) / len(format.required))
     known = ", ".join(format.name for format in formats)
     missing = [name for name in nearest.required if name not in row.value]
-    lacks = f"lacks {', '.join(map(repr, missing))} for it" if missing else "has other content in its columns"
+    lacks = f"it lacks {', '.join(map(repr, missing))}" if missing else "its columns hold something else"
     return InputError(
-        f"columns {', '.join(row.value) or 'none'} are of no known layout; the nearest is {nearest.name!r}, "
-        f"and the row {lacks}. Rename the columns or pass --format: {known}.",
+        f"columns {', '.join(row.value) or 'none'} are of no known layout; for {nearest.name!r} {lacks}. "
+        f"Rename the columns, or pass --format with one of {known}.",
         source=row.source,
         row=row.number,
     )

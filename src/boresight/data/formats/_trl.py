@@ -39,6 +39,14 @@ ReadSide = Callable[[str, Any], list[Message]]
 WriteSide = Callable[[str, Sequence[Message]], Any]
 
 
+def is_told(row: JsonObject, columns: Mapping[str, str]) -> bool:
+    """Whether the columns tell the type. A prompt beside columns that no type has may be anything.
+
+    Read as prompt-only, the answers of another layout would end up in `extra`.
+    """
+    return any(name in row for name in SIDES[1:]) or set(row) <= {*columns, "id"}
+
+
 def is_dialog(value: Any) -> bool:
     """Whether a value is a list of turns with role and content."""
     return isinstance(value, list) and bool(value) and all(_is_turn(turn) for turn in value)

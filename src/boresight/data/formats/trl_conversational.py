@@ -22,7 +22,7 @@ _NOT_MINE = ("images", "image", "videos", "audios", "video", "audio")
 def _detect(row: JsonObject) -> bool:
     sides = [row[name] for name in trl.SIDES if name in row]
     texts = all(trl.is_dialog(side) and all(isinstance(t["content"], str) for t in side) for side in sides)
-    return bool(sides) and texts and not any(key in row for key in _NOT_MINE)
+    return bool(sides) and texts and trl.is_told(row, _COLUMNS) and not any(key in row for key in _NOT_MINE)
 
 
 def _to_record(row: JsonObject, place: Place) -> Record:

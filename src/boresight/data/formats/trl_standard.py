@@ -30,7 +30,7 @@ def _detect(row: JsonObject) -> bool:
     if isinstance(row.get("completions"), list) and isinstance(row.get("labels"), list):
         return isinstance(row.get("prompt"), str)
     sides = [row[name] for name in trl.SIDES if name in row]
-    return bool(sides) and all(isinstance(side, str) for side in sides)
+    return bool(sides) and all(isinstance(side, str) for side in sides) and trl.is_told(row, _COLUMNS)
 
 
 def _to_record(row: JsonObject, place: Place) -> Record:

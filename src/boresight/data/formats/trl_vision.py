@@ -29,7 +29,7 @@ def _detect(row: JsonObject) -> bool:
     if not sides or not all(isinstance(side, str) or trl.is_dialog(side) for side in sides):
         return False
     typed = any(isinstance(turn["content"], list) for side in sides if isinstance(side, list) for turn in side)
-    return typed or "images" in row or "image" in row
+    return (typed or "images" in row or "image" in row) and trl.is_told(row, _COLUMNS)
 
 
 def _to_record(row: JsonObject, place: Place) -> Record:
