@@ -145,7 +145,8 @@ def _train(rng, folder, num_steps, gain):
         lines.append({
             "step": step, "loss": loss, "margin": margin, "accuracy": min(1, 0.5 + 0.46 * done + rng.gauss(0, 0.03)),
             "chosen_logp": chosen, "rejected_logp": rejected, "chosen_reward": 0.1 * (chosen + 31),
-            "rejected_reward": 0.1 * (rejected + 33), "kl": None if step == 1 else 2.2 * gain * done + abs(rng.gauss(0, 0.05)),
+            "rejected_reward": 0.1 * (rejected + 33),
+            "kl": None if step == 1 else 2.2 * gain * done + abs(rng.gauss(0, 0.05)),
             "length_chosen_tokens": 27 + rng.gauss(0, 1), "length_rejected_tokens": 33 + rng.gauss(0, 1),
             "grad_norm": 2.4 * math.exp(-2 * done) + abs(rng.gauss(0, 0.15)),
             "learning_rate": 1e-4 * (1 - step / num_steps), "pairs_per_s": 41.0, "terms": {"pairwise": loss},

@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from boresight.reports.stored import Step
 from boresight.reports.text import number
 from boresight.scoring import ResultRow
 
 WIDTH, HEIGHT = 372, 214
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 84, 12, 34  # margins: value labels, line labels, air, step labels
-_MAX_POINTS = 120  # more cannot be told apart at this width; further steps are averaged
+LEFT, RIGHT, TOP, BOTTOM = 46, 272, 12, 180  # of the plot; value, line and step labels lie around it
+_MAX_POINTS = 80  # more cannot be told apart at this width; further steps are averaged
 _LABEL_GAP = 12.5  # between the baselines of two line labels
-_TICKS = 4
+_TICKS = 5
 
 BAR_WIDTH, BAR_HEIGHT = 132, 18
 _BAR_PAD = 5
@@ -167,18 +166,20 @@ def ticks(low: float, high: float, count: int = _TICKS) -> list[float]:
 
 
 def spread(heights: Sequence[float], gap: float = _LABEL_GAP) -> list[float]:
-    """The heights moved apart until no two are closer than `gap`, in their order, around where they were."""
+    """The heights moved apart until no two are closer than `gap`, in their order and within the plot."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
+    low, high = TOP + 4.0, BOTTOM + 2.0
+    gap = min(gap, (high - low) / max(1, len(heights) - 1))  # more labels than fit overlap evenly
     placed = list(heights)
-    for before, after in pairwise(order):
-        placed[after] = max(placed[after], placed[before] + gap)
-    shift = sum(placed) - sum(heights)
-    low, high = _TOP + 4.0, HEIGHT - _BOTTOM + 2.0
-    placed = [height - shift / max(1, len(heights)) for height in placed]
-    overflow = max(placed, default=0.0) - high
-    underflow = low - min(placed, default=low)
-    move = -overflow if overflow > 0 else max(0.0, underflow)
-    return [height + move for height in placed]
+    floor = low
+    for i in order:
+        placed[i] = max(placed[i], floor)
+        floor = placed[i] + gap
+    ceiling = high
+    for i in reversed(order):
+        placed[i] = min(placed[i], ceiling)
+        ceiling = placed[i] - gap
+    return placed
 
 
 def _series(spec: _Spec, curves: Mapping[str, Sequence[Step]], colors: Mapping[str, int]) -> list[_Series]:
@@ -220,10 +221,10 @@ def _panel(title: str, spec: _Spec, series: Sequence[_Series], limits: tuple[flo
     last = last if last > first else first + 1
 
     def to_x(step: float) -> float:
-        return _LEFT + (step - first) / (last - first) * (WIDTH - _LEFT - _RIGHT)
+        return LEFT + (step - first) / (last - first) * (RIGHT - LEFT)
 
     def to_y(value: float) -> float:
-        return _TOP + (high - value) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
+        return TOP + (high - value) / (high - low) * (BOTTOM - TOP)
 
     labels = spread([to_y(one.points[-1][1]) for one in series])
     lines = tuple(
@@ -242,7 +243,7 @@ def _panel(title: str, spec: _Spec, series: Sequence[_Series], limits: tuple[flo
         title=title,
         unit=spec.unit,
         lines=lines,
-        x_ticks=tuple(Tick(at=round(to_x(x), 1), label=number(x)) for x in ticks(first, last, 3)),
+        x_ticks=tuple(Tick(at=round(to_x(x), 1), label=number(x)) for x in ticks(first, last, 4)),
         y_ticks=tuple(Tick(at=round(to_y(y), 1), label=number(y)) for y in ticks(low, high)),
         zero_y=round(to_y(0.0), 1) if low <= 0 <= high else None,
     )

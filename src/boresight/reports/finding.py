@@ -16,6 +16,7 @@ from boresight.scoring import METRICS, ResultRow
 from boresight.scoring.results import BASE
 
 Verdict = Literal["better", "worse", "shifted", "same", "unknown"]
+RunReading = Literal["better", "worse", "shifted", "same", "unknown", "mixed", "collapsed"]
 
 _SHORT = 0.6  # a mean length below this share of the base's is a collapse: the answers no longer say the same
 _LONG = 1.67  # and above this one it is inflation; both make every other number hard to compare
@@ -38,7 +39,8 @@ class RunVerdict:
     """One run in one line."""
 
     run: str
-    verdict: Verdict
+    reading: RunReading
+    """The headline metric's verdict; `mixed` when another metric got worse, `collapsed` when nothing can be said."""
     headline: str
     """The change of the headline metric, with its interval."""
     side_effects: tuple[str, ...]
@@ -64,63 +66,81 @@ def headline_metric(rows: Sequence[ResultRow]) -> str | None:
 
 
 def headline_run(rows: Sequence[ResultRow]) -> str | None:
-    """The run the page speaks about: the largest improvement of the headline metric, else the first run."""
+    """The run the page speaks about: the largest improvement of the headline metric, else the first run.
+
+    A run whose length collapsed is taken only if no other one improved.
+    """
     name = headline_metric(rows)
     compared = [row for row in rows if row.metric == name and row.run != BASE]
     better = [row for row in compared if verdict_of(row) == "better"]
+    collapsed = collapsed_runs(rows)
+    better = [row for row in better if row.run not in collapsed] or better
     if better:
         return max(better, key=lambda row: abs(row.difference or 0.0)).run
     return compared[0].run if compared else None
 
 
+def collapsed_runs(rows: Sequence[ResultRow]) -> set[str]:
+    """Runs whose responses became so short, or so often empty, that other metrics do not compare."""
+    return {run for run, problem in _length_problems(rows) if problem.is_grave}
+
+
 def run_verdicts(rows: Sequence[ResultRow]) -> list[RunVerdict]:
     """One verdict for each run but the base, in table order."""
-    name = headline_metric(rows)
+    name, collapsed = headline_metric(rows), collapsed_runs(rows)
     verdicts = []
     for row in rows:
         if row.metric != name or row.run == BASE:
             continue
-        others = [r for r in rows if r.run == row.run and r.metric != name and not r.input_name]
+        others = _others(row, rows)
+        reading: RunReading = verdict_of(row)
+        if row.run in collapsed:
+            reading = "collapsed"
+        elif reading == "better" and any(verdict_of(other) == "worse" for other in others):
+            reading = "mixed"
         effects = tuple(_effect(other) for other in others if other.is_change)
-        verdicts.append(
-            RunVerdict(run=row.run, verdict=verdict_of(row), headline=_headline(row, rows), side_effects=effects)
-        )
+        headline = f"{_title(row.metric)}{_numbers(row, rows)}"
+        verdicts.append(RunVerdict(run=row.run, reading=reading, headline=headline, side_effects=effects))
     return verdicts
 
 
 def sentence(rows: Sequence[ResultRow]) -> str:
     """The finding in one sentence; it claims a change only where the interval excludes zero."""
-    name = headline_metric(rows)
-    compared = [row for row in rows if row.metric == name and row.run != BASE and row.difference is not None]
-    if name is None or not compared:
+    name, run = headline_metric(rows), headline_run(rows)
+    row = next((row for row in rows if (row.run, row.metric) == (run, name)), None)
+    if name is None or row is None or row.difference is None:
         return "There is no comparison with a base run, so nothing can be said about a change."
-    title = _title(name)
-    collapsed = {row.run for row in rows if row.run != BASE and _length_problem(row, _base_row(row, rows))}
-    better = [row for row in compared if verdict_of(row) == "better"]
-    worse = [row for row in compared if verdict_of(row) == "worse"]
-    if better:
-        best = max(better, key=lambda row: abs(row.difference or 0.0))
-        text = f"{best.run} {_verb(best)} {_lower_first(title)}{_numbers(best, rows)}{_cost(best, rows)}"
-        if best.run in collapsed:
-            text += "; but its response length changed so much that this is not evidence of better answers"
-    elif worse:
-        worst = max(worse, key=lambda row: abs(row.difference or 0.0))
-        text = f"{worst.run} {_verb(worst)} {_lower_first(title)}, which is worse,{_numbers(worst, rows)}"
-    else:
-        text = f"No significant change in {_lower_first(title)}{_numbers(compared[0], rows)}"
-    return text + "."
+    title = _lower_first(_title(name))
+    if not any(other.is_change for other in rows if other.metric == name):
+        return f"No significant change in {title}: {run}{_numbers(row, rows)}."
+    if verdict_of(row) == "better":
+        if run in collapsed_runs(rows):
+            return (
+                f"{run} {_verb(row)} {title}{_numbers(row, rows)}, but its responses collapsed in length: "
+                "this is no evidence of better answers."
+            )
+        return f"{run} {_verb(row)} {title}{_numbers(row, rows)}{_cost(row, rows)}."
+    worst = max(
+        (other for other in rows if other.metric == name and other.is_change),
+        key=lambda other: abs(other.difference or 0.0),
+    )
+    kind = ", which is worse," if verdict_of(worst) == "worse" else ""
+    return f"{worst.run} {_verb(worst)} {title}{kind}{_numbers(worst, rows)}; no run improves it."
 
 
 def banners(stored: Stored) -> list[Banner]:
     """Collapsed lengths found in the results, then the warnings of training, grave ones first."""
-    found = [
-        problem
-        for row in stored.results
-        if row.run != BASE and (problem := _length_problem(row, _base_row(row, stored.results)))
-    ]
+    found = [problem for _, problem in _length_problems(stored.results)]
     found += [_health(list(group)) for _, group in groupby(_sorted(stored.warnings), key=_run_and_name)]
     found += _partial(stored)
     return sorted(found, key=lambda banner: not banner.is_grave)
+
+
+def _length_problems(rows: Sequence[ResultRow]) -> list[tuple[str, Banner]]:
+    """Runs whose length is out of proportion to the base's, each with what to say about it."""
+    base_rows = {row.metric: row for row in rows if row.run == BASE}
+    pairs = ((row.run, _length_problem(row, base_rows.get(row.metric))) for row in rows if row.run != BASE)
+    return [(run, problem) for run, problem in pairs if problem is not None]
 
 
 def _length_problem(row: ResultRow, base: ResultRow | None) -> Banner | None:
@@ -180,10 +200,6 @@ def _partial(stored: Stored) -> list[Banner]:
     ]
 
 
-def _base_row(row: ResultRow, rows: Sequence[ResultRow]) -> ResultRow | None:
-    return next((other for other in rows if other.run == BASE and other.metric == row.metric), None)
-
-
 def _verb(row: ResultRow) -> str:
     return "lowers" if (row.difference or 0.0) < 0 else "raises"
 
@@ -196,14 +212,15 @@ def _lower_first(title: str) -> str:
     return title[:1].lower() + title[1:]
 
 
-def _headline(row: ResultRow, rows: Sequence[ResultRow]) -> str:
-    return f"{_title(row.metric)}{_numbers(row, rows)}"
+def _others(row: ResultRow, rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The same run's other metrics, under the clean input."""
+    return [other for other in rows if other.run == row.run and other.metric != row.metric and not other.input_name]
 
 
 def _numbers(row: ResultRow, rows: Sequence[ResultRow]) -> str:
     """` from 27.4% to 9.1% (-18.3 pp, 95% interval -21.0 to -15.4)`."""
     metric = METRICS.get(row.metric)
-    base = _base_row(row, rows)
+    base = next((other for other in rows if (other.run, other.metric) == (BASE, row.metric)), None)
     text = f" from {amount(base.value, metric)} to {amount(row.value, metric)}" if base else ""
     interval = span(row.difference_low, row.difference_high, metric, is_change=True)
     evidence = f"95% interval {interval}" if interval else "no interval"
@@ -212,7 +229,7 @@ def _numbers(row: ResultRow, rows: Sequence[ResultRow]) -> str:
 
 def _cost(best: ResultRow, rows: Sequence[ResultRow]) -> str:
     """What got worse in the same run; an improvement is never told without it."""
-    others = [r for r in rows if r.run == best.run and r.metric != best.metric and not r.input_name]
+    others = _others(best, rows)
     costs = [
         f"{_lower_first(_title(other.metric))} ({change(other.difference, METRICS[other.metric])})"
         for other in others

@@ -86,9 +86,15 @@ class Gallery:
     shown: Mapping[str, int]
 
 
-def gallery(folder: Path, responses: Mapping[str, Mapping[str, Response]], run: str | None) -> Gallery | None:
-    """A gallery that compares `run` with the base, or None when there is nothing to compare."""
-    others = [name for name in responses if name != BASE]
+def gallery(
+    folder: Path, responses: Mapping[str, Mapping[str, Response]], order: Sequence[str], run: str | None
+) -> Gallery | None:
+    """A gallery that compares `run` with the base, or None when there is nothing to compare.
+
+    Args:
+        order: All runs, as columns from left to right.
+    """
+    others = [name for name in order if name in responses and name != BASE]
     if BASE not in responses or not others:
         return None
     run = run if run in others else others[0]
@@ -96,8 +102,8 @@ def gallery(folder: Path, responses: Mapping[str, Mapping[str, Response]], run: 
     for item_id in responses[BASE].keys() & responses[run].keys():
         kinds[kind_of(responses[BASE][item_id], responses[run][item_id])].append(item_id)
     picked = {kind: sorted(ids, key=_by_hash)[:PER_KIND] for kind, ids in kinds.items() if ids}
-    order = [BASE, run, *(name for name in others if name != run)]
-    cards = [_card(folder, responses, order, id, kind) for kind, ids in picked.items() for id in ids]
+    columns = [BASE, *others]
+    cards = [_card(folder, responses, columns, id, kind) for kind, ids in picked.items() for id in ids]
     return Gallery(
         run=run,
         cards=tuple(cards),

@@ -54,6 +54,8 @@ class TableRow:
     change: str
     change_interval: str
     change_bar: charts.Bar | None
+    footnote: int | None
+    """Number of the note that explains a missing or doubtful figure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,12 +117,14 @@ def _page(stored: Stored) -> str:
     )
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
     rows = stored.results[:_MAX_ROWS]
+    clean_rows = [row for row in rows if not row.input_name]
+    footnotes = list(dict.fromkeys(row.reason for row in clean_rows if row.reason))
     colors = _colors(stored)
     longest = max((len(steps) for steps in stored.curves.values()), default=0)
     template = environment.get_template("report.html.j2")
     page = template.render(
         title=str(stored.manifest.get("title") or "Boresight report"),
-        created=str(stored.manifest.get("created") or ""),
+        created=text.moment(str(stored.manifest.get("created") or "")),
         version=str(stored.manifest.get("boresight") or ""),
         policy=_policy(style, script),
         style=Markup(style),
@@ -129,13 +133,15 @@ def _page(stored: Stored) -> str:
         sentence=finding.sentence(rows),
         verdicts=finding.run_verdicts(rows),
         colors=colors,
-        blocks=_blocks([row for row in rows if not row.input_name], colors),
+        collapsed=finding.collapsed_runs(rows),
+        blocks=_blocks(clean_rows, colors, footnotes),
+        footnotes=footnotes,
         num_hidden_rows=len(stored.results) - len(rows),
         controls=_controls(rows, colors),
         panels=charts.panels(stored.curves, colors),
         steps_per_point=charts.steps_per_point(longest),
         size=charts,
-        gallery=gallery(stored.folder, stored.responses, finding.headline_run(rows)),
+        gallery=gallery(stored.folder, stored.responses, list(colors), finding.headline_run(rows)),
         kinds=KINDS,
         per_kind=PER_KIND,
         base=BASE,
@@ -171,13 +177,13 @@ def _colors(stored: Stored) -> dict[str, int]:
     return {BASE: 0, **{run: 1 + index % (NUM_COLORS - 1) for index, run in enumerate(others)}}
 
 
-def _blocks(rows: Sequence[ResultRow], colors: Mapping[str, int]) -> list[TableBlock]:
+def _blocks(rows: Sequence[ResultRow], colors: Mapping[str, int], footnotes: Sequence[str]) -> list[TableBlock]:
     names = dict.fromkeys(row.metric for row in rows)
     order = sorted(names, key=lambda name: list(METRICS).index(name) if name in METRICS else len(METRICS))
-    return [_block(name, [row for row in rows if row.metric == name], colors) for name in order]
+    return [_block(name, [row for row in rows if row.metric == name], colors, footnotes) for name in order]
 
 
-def _block(name: str, rows: Sequence[ResultRow], colors: Mapping[str, int]) -> TableBlock:
+def _block(name: str, rows: Sequence[ResultRow], colors: Mapping[str, int], footnotes: Sequence[str]) -> TableBlock:
     metric = METRICS.get(name)
     base = next((row for row in rows if row.run == BASE), None)
     value_bars, change_bars = charts.value_bars(rows, base), charts.difference_bars(rows)
@@ -192,6 +198,7 @@ def _block(name: str, rows: Sequence[ResultRow], colors: Mapping[str, int]) -> T
             change=text.change(row.difference, metric),
             change_interval=text.span(row.difference_low, row.difference_high, metric, is_change=True),
             change_bar=change_bar,
+            footnote=footnotes.index(row.reason) + 1 if row.reason else None,
         )
         for row, value_bar, change_bar in zip(rows, value_bars, change_bars, strict=True)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import datetime
 from typing import Any
 
 from boresight.scoring import Metric
@@ -47,11 +48,11 @@ def change(value: float | None, metric: Metric | None) -> str:
 
 
 def span(low: float | None, high: float | None, metric: Metric | None, *, is_change: bool = False) -> str:
-    """An interval as `low to high`, or an empty string."""
+    """An interval as `low to high` that no line break splits, or an empty string."""
     if low is None or high is None:
         return ""
     ends = [_signed(_scaled(end, metric), _decimals(metric, end)) for end in (low, high)]
-    return " to ".join(ends if is_change else [end.lstrip("+") for end in ends])
+    return "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}".join(ends if is_change else [end.lstrip("+") for end in ends])
 
 
 def number(value: float) -> str:
@@ -63,8 +64,16 @@ def number(value: float) -> str:
         text = f"{value:,.{max(0, 2 - math.floor(math.log10(size)))}f}"
         text = text.rstrip("0").rstrip(".") if "." in text else text
     else:
-        text = f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
+        text = f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
     return text.replace("-", MINUS)
+
+
+def moment(created: str) -> str:
+    """An ISO 8601 time to the minute; anything else as it is."""
+    try:
+        return f"{datetime.fromisoformat(created):%Y-%m-%d %H:%M %Z}".strip()
+    except ValueError:
+        return created
 
 
 def duration(seconds: float) -> str:
