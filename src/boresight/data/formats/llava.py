@@ -32,6 +32,7 @@ _COLUMNS = {
     "image": "media, kind image, placed by <image>",
     "video": "media, kind video, placed by <video>",
 }
+_NOT_MINE = ("images", "videos", "audios", "label", "kto_tag", "system", "tools")
 _NAMES = {"user": "human", "assistant": "gpt", "system": "system"}
 
 
@@ -40,7 +41,7 @@ def _detect(row: JsonObject) -> bool:
     if not isinstance(turns, list) or not turns or "chosen" in row or "rejected" in row:
         return False
     tagged = all(is_turn(turn) and "from" in turn for turn in turns)
-    return tagged and not any(key in row for key in ("images", "videos", "audios", "label", "kto_tag"))
+    return tagged and not any(key in row for key in _NOT_MINE)
 
 
 def _to_record(row: JsonObject, place: Place) -> Record:
