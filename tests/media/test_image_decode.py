@@ -183,9 +183,9 @@ def test_an_unknown_orientation_is_ignored() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*EXIF.*:UserWarning")
-def test_a_damaged_exif_block_is_ignored() -> None:
-    data = encode(quadrants(), "PNG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
-    assert np.array_equal(pixels(data), np.asarray(quadrants()))
+@pytest.mark.parametrize("block", [b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0no TIFF header", b"MM\0*\0\0\0"])
+def test_a_damaged_exif_block_is_ignored(block: bytes) -> None:
+    assert np.array_equal(pixels(encode(quadrants(), "PNG", exif=block)), np.asarray(quadrants()))
 
 
 def test_nothing_but_pixels_is_kept() -> None:
