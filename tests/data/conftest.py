@@ -1,8 +1,7 @@
-"""Where the public fixture rows are, and small rows and pictures to import."""
+"""Where the public fixture rows are, and files of small rows to import."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from data_examples import picture
 
 from boresight.media.pool import DecodePool
 
@@ -44,22 +43,6 @@ def llama_factory(format_rows: Path, tmp_path_factory: pytest.TempPathFactory) -
 def pool() -> Iterator[DecodePool]:
     with DecodePool(workers=1) as pool:
         yield pool
-
-
-def picture(color: str = "red", size: tuple[int, int] = (16, 12), format: str = "PNG") -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", size, color).save(out, format)
-    return out.getvalue()
-
-
-def pair_row(**changes: Any) -> dict[str, Any]:
-    row = {
-        "conversations": [{"from": "human", "value": "<image>What is it?"}],
-        "chosen": {"from": "gpt", "value": "A red field."},
-        "rejected": {"from": "gpt", "value": "A blue field."},
-        "images": ["a.png"],
-    }
-    return {key: value for key, value in {**row, **changes}.items() if value is not ...}
 
 
 @pytest.fixture

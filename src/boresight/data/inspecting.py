@@ -71,7 +71,9 @@ def check_data(source: Path | str, *, format: str | None = None, media_root: Pat
     for outcome in outcomes:
         rows += 1
         if isinstance(outcome, Record) and outcome.id in seen:
-            outcome = InputError(f"the id {outcome.id!r} is used twice; ids must be unique. Rename or drop one.")
+            outcome = InputError(
+                f"the id {outcome.id!r} is used by an earlier row; ids must be unique. Rename or drop one."
+            )
         if isinstance(outcome, InputError):
             reasons[reason_shape(outcome.reason)] += 1
             problems.append(str(outcome))
