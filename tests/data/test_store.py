@@ -167,7 +167,7 @@ def test_a_damaged_store_is_not_opened(tmp_path: Path, name: str, harm: str) -> 
             path.write_bytes(content[: len(content) // 2])
         case _:
             path.unlink()
-    with pytest.raises(InputError, match="again|is not a store"):
+    with pytest.raises(InputError, match=r"again|is not a store"):
         Store.open(tmp_path / "s")
 
 
