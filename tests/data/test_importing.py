@@ -106,6 +106,7 @@ def test_all_bad_rows_are_counted_by_reason_and_the_good_ones_kept(bad_media: Pa
     report = check_data(path)
     assert (report.rows, report.usable, report.is_clean) == (summary.rows_read, summary.stored, False)
     assert report.reasons == summary.reasons
+    assert f"row {len(lines) - 1} of pairs.jsonl: the id 'x' is used by an earlier row" in "\n".join(report.problems)
     assert check_data(bad_media / "out").is_clean
 
 

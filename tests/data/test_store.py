@@ -215,13 +215,15 @@ def test_writing_that_ends_midway_leaves_no_store_rather_than_half_of_one(
 
     monkeypatch.setattr(store_writer, point, dying)
     out = tmp_path / "s"
+    writer = StoreWriter(out, shard_rows=256)
     with pytest.raises(KilledError):
-        fill(StoreWriter(out, shard_rows=256))
+        fill(writer)
     assert [path.name.startswith(".s.partial-") for path in tmp_path.iterdir()] == [True]
     with pytest.raises(InputError, match="is not a store"):
         Store.open(out)
     monkeypatch.undo()
     assert len(Store.open(write(out, pair("a")))) == 1
+    writer.__exit__(None, None, None)
 
 
 def fill(writer: StoreWriter) -> None:

@@ -12,12 +12,15 @@ from boresight.data.importing import plan_import, read_records, reason_shape
 from boresight.data.intake import Intake, frame_media
 from boresight.data.loading import load_records
 from boresight.data.store import Store, is_store
-from boresight.errors import InputError, UsageError
+from boresight.errors import InputError, RecordError, UsageError
 from boresight.media.pool import DecodePool
 from boresight.media.resolver import Resolver
 from boresight.records import Record, check_record
 
 _KEPT_PROBLEMS = 20
+
+_Outcome = tuple[str, int, Record | InputError]
+"""File, row, and the record or why there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +71,11 @@ def check_data(source: Path | str, *, format: str | None = None, media_root: Pat
     seen: set[str] = set()
     rows = 0
     name, outcomes = _outcomes(source, format, media_root)
-    for outcome in outcomes:
+    for where, row, outcome in outcomes:
         rows += 1
         if isinstance(outcome, Record) and outcome.id in seen:
-            outcome = InputError(
-                f"the id {outcome.id!r} is used by an earlier row; ids must be unique. Rename or drop one."
-            )
+            reason = f"the id {outcome.id!r} is used by an earlier row; ids must be unique. Rename or drop one."
+            outcome = RecordError(reason, source=where, row=row)
         if isinstance(outcome, InputError):
             reasons[reason_shape(outcome.reason)] += 1
             problems.append(str(outcome))
@@ -112,22 +114,22 @@ def show(source: Path | str, *, first: int = 3, id: str | None = None, format: s
     return Shown(source=Path(source), total=len(loaded.records), records=chosen)
 
 
-def _outcomes(
-    source: Path, format: str | None, media_root: Path | str | None
-) -> tuple[str, Iterator[Record | InputError]]:
+def _outcomes(source: Path, format: str | None, media_root: Path | str | None) -> tuple[str, Iterator[_Outcome]]:
     if is_store(source):
         return "store", _store_outcomes(Store.open(source))
     plan = plan_import(source, format=format, media_root=media_root)
 
-    def rows() -> Iterator[Record | InputError]:
+    def rows() -> Iterator[_Outcome]:
         with DecodePool() as pool:
             intake = Intake(Resolver(root=plan.media_root), pool)
-            yield from (outcome for _, outcome in read_records(plan, intake))
+            for row, outcome in read_records(plan, intake):
+                yield row.source, row.number, outcome
 
     return plan.format.name, rows()
 
 
-def _store_outcomes(store: Store) -> Iterator[Record | InputError]:
+def _store_outcomes(store: Store) -> Iterator[_Outcome]:
+    where = str(store.folder)
     for number, record in enumerate(store, 1):
         try:
             check_record(record)
@@ -135,6 +137,6 @@ def _store_outcomes(store: Store) -> Iterator[Record | InputError]:
                 for file in frame_media(medium) if medium.kind == "frames" else (medium,):
                     store.read(file)
         except InputError as error:
-            yield error.at(source=str(store.folder), row=number)
+            yield where, number, error.at(source=where, row=number)
         else:
-            yield record
+            yield where, number, record

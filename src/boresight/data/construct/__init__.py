@@ -1,0 +1,1 @@
+"""Ways of making preference data, one per file."""
