@@ -4,12 +4,14 @@ import math
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boresight.reports import charts, text
 from boresight.reports.stored import Step
 from boresight.scoring import METRICS, ResultRow
+
+patient = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 
 def steps(*values, key="loss"):
@@ -71,6 +73,7 @@ def test_terms_are_drawn_when_there_is_more_than_one():
     assert [panel.title for panel in charts.panels({"dpo": two}, {"dpo": 1})] == ["anchor", "pairwise"]
 
 
+@patient
 @given(st.lists(st.floats(12, 180), min_size=1, max_size=9))
 def test_labels_never_overlap_nor_leave_the_plot_and_keep_their_order(heights):
     placed = charts.spread(heights)
@@ -81,6 +84,7 @@ def test_labels_never_overlap_nor_leave_the_plot_and_keep_their_order(heights):
     assert order == sorted(range(len(heights)), key=lambda i: placed[i])
 
 
+@patient
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_ticks_are_few_and_within_the_limits(low, width):
     high = low + width
@@ -92,6 +96,7 @@ def test_ticks_are_few_and_within_the_limits(low, width):
     assert all(low - slack <= tick <= high + slack for tick in found)
 
 
+@patient
 @given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=30))
 def test_any_finite_curve_can_be_drawn(values):
     for panel in charts.panels({"dpo": steps(*values)}, {"dpo": 1}):

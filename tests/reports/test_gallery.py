@@ -3,11 +3,13 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boresight.reports.gallery import PER_KIND, gallery, kind_of, segments
 from boresight.reports.stored import Claim, Response
+
+patient = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 
 def claim(start, end, verdict="true", text=None):
@@ -93,6 +95,7 @@ def test_text_outside_claims_is_unmarked():
     assert [(p.text, p.verdict) for p in parts] == [("a ", None), ("red", "off_topic"), (" circle", None)]
 
 
+@patient
 @given(
     st.text(max_size=40),
     st.lists(

@@ -1,7 +1,7 @@
 """Metrics on degenerate and hand-counted runs."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boresight.errors import UsageError
@@ -16,6 +16,8 @@ from boresight.scoring.metrics import (
     preferences,
 )
 from boresight.scoring.statistics import interval
+
+patient = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 
 def item(i, false, mentions, covered, present, tokens=10):
@@ -127,11 +129,10 @@ def test_less_hallucination_is_better_and_more_coverage_is_better():
     }
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 9)), min_size=1, max_size=20))
 def test_rates_stay_rates(rows):
-    run = [
-        item(i, min(a, b), max(a, b), min(a, b), max(a, b), tokens) for i, (a, b, tokens) in enumerate(rows)
-    ]
+    run = [item(i, min(a, b), max(a, b), min(a, b), max(a, b), tokens) for i, (a, b, tokens) in enumerate(rows)]
     found = values(descriptions(run))
     for name, value in found.items():
         if METRICS[name].unit == "rate" and value is not None:

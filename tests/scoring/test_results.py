@@ -85,9 +85,7 @@ def test_a_bad_field_is_named_with_its_row(change):
         parse_row({**ROW, **change}, source="r.json", row=7)
 
 
-@pytest.mark.parametrize(
-    ("text", "match"), [("{", "expected a JSON list"), ("{}", "found dict"), ("[1]", "found int")]
-)
+@pytest.mark.parametrize(("text", "match"), [("{", "expected a JSON list"), ("{}", "found dict"), ("[1]", "found int")])
 def test_a_file_that_is_no_table_is_refused(tmp_path, text, match):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(InputError, match=match):

@@ -4,12 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from boresight.errors import UsageError
 from boresight.scoring.statistics import Estimate, Ratio, interval, mean_of, paired_difference, wilson
+
+patient = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 
 
 def sample(values, groups=None, denominators=None):
@@ -213,6 +215,7 @@ def test_wilson_refuses_impossible_counts(successes, n):
         wilson(successes, n)
 
 
+@patient
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_holds_its_rate_and_stays_a_rate(counts):
     successes, n = counts
@@ -236,6 +239,7 @@ def test_data_that_cannot_be_averaged_is_refused(fields, match):
         Ratio(**{**good, **fields})
 
 
+@patient
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=12, max_size=30), st.randoms())
 def test_the_order_of_items_never_matters(counts, random):
     rows = [(f"i{i}", f"g{i % 11}", min(pair), max(pair)) for i, pair in enumerate(counts)]
@@ -249,9 +253,7 @@ def test_the_order_of_items_never_matters(counts, random):
         )
 
     first, second = estimate(rows), estimate(shuffled)
-    for ours, theirs in zip(
-        (first.value, first.low, first.high), (second.value, second.low, second.high), strict=True
-    ):
+    for ours, theirs in zip((first.value, first.low, first.high), (second.value, second.low, second.high), strict=True):
         assert ours == (None if theirs is None else pytest.approx(theirs))
     ends = [end for end in (first.low, first.value, first.high) if end is not None]
     assert all(0 <= end <= 1 for end in ends)
