@@ -40,11 +40,22 @@ class Encoder:
         takes_images: Whether the model has an image input.
         max_tokens: Longest row the model takes, or None.
         name: How errors call the model.
+        end_ids: Tokens besides the tokenizer's own that end an answer.
+
+    Raises:
+        ModelError: If there is no chat template, or no token ends an answer.
     """
 
-    def __init__(self, processor: Any, *, takes_images: bool, max_tokens: int | None, name: str) -> None:
+    def __init__(
+        self, processor: Any, *, takes_images: bool, max_tokens: int | None, name: str, end_ids: Sequence[int] = ()
+    ) -> None:
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
+        eos = self.tokenizer.eos_token_id
+        self.end_of_turn_ids = tuple(dict.fromkeys([*([] if eos is None else [int(eos)]), *end_ids]))
+        """Tokens that end an answer; the first is the one that is appended where a template closes no turn."""
+        if not self.end_of_turn_ids:
+            raise ModelError(f"model {name} names no token that ends an answer (eos_token); set one in its tokenizer.")
         self.takes_images = takes_images
         self.max_tokens = max_tokens
         self.name = name
@@ -55,11 +66,6 @@ class Encoder:
                 "Add chat_template.jinja to its folder."
             )
         self._special = sorted(_special_strings(processor, self.tokenizer), key=len, reverse=True)
-
-    @property
-    def end_of_turn_ids(self) -> tuple[int, ...]:
-        """Tokens that end an answer; the first is the one that is appended."""
-        return (int(self.tokenizer.eos_token_id),)
 
     def prompt(self, messages: Sequence[Message], images: Sequence[Image.Image]) -> EncodedPrompt:
         """Encode everything up to where the answer begins.

@@ -57,7 +57,9 @@ class FakeShape:
         return (self.image_px // self.patch_px) ** 2
 
 
-def fake_llava(shape: FakeShape | None = None, *, seed: int = 0) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+def fake_llava(
+    shape: FakeShape | None = None, *, seed: int = 0
+) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
     """A model with random weights and the processor that feeds it."""
     shape = shape or FakeShape()
     tokenizer = _tokenizer(min(shape.vocab, 1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class Policy(nn.Module):
             use_cache=False,
             boresight_tree=layout,
             **_token_inputs(rows, device),
-            **self._media_inputs([row.prompt for row in rows]),
+            **self.media_inputs([row.prompt for row in rows]),
         )
         return self._score(output.last_hidden_state[0], _predicting(layout), rows)
 
@@ -128,7 +129,7 @@ class Policy(nn.Module):
             attention_mask=mask.to(device),
             use_cache=False,
             **token_inputs,
-            **self._media_inputs([row.prompt for row in rows]),
+            **self.media_inputs([row.prompt for row in rows]),
         )
         starts = [i * width + row.prompt.num_tokens - 1 for i, row in enumerate(rows)]
         positions = torch.cat([torch.arange(s, s + len(r.answers[0])) for s, r in zip(starts, rows, strict=True)])
@@ -163,7 +164,8 @@ class Policy(nn.Module):
         positions = torch.cat(pieces, dim=1)
         return positions if len(positions) == 1 else positions[:, None]
 
-    def _media_inputs(self, prompts: Sequence[EncodedPrompt]) -> dict[str, Tensor]:
+    def media_inputs(self, prompts: Sequence[EncodedPrompt]) -> dict[str, Tensor]:
+        """Inputs of the media tower for several prompts, in order, on the model's device and in its precision."""
         names = dict.fromkeys(name for prompt in prompts for name in prompt.media_inputs)
         joined = {n: _join([p.media_inputs[n] for p in prompts if n in p.media_inputs]) for n in names}
         dtype = self.bare.dtype
@@ -180,10 +182,18 @@ def load_policy(
 ) -> Policy:
     """Load a model folder, or a model id that transformers can resolve, ready to train or score.
 
+    A folder that holds an adapter gives its base model with the adapter merged in.
+
     Raises:
         ModelError: If there is no such model, or its processor cannot be loaded.
     """
     name = str(source)
+    adapter = Path(name) / "adapter_config.json"
+    if adapter.is_file():
+        base = json.loads(adapter.read_text())["base_model_name_or_path"]
+        policy = load_policy(base, precision=precision, device=device)
+        merged = PeftModel.from_pretrained(policy.bare, name).merge_and_unload()
+        return make_policy(merged, policy.encoder.processor, lora=lora, name=name)
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         takes_images = families.sees_images(config)
@@ -205,6 +215,7 @@ def make_policy(model: PreTrainedModel, processor: Any, *, lora: Lora | None = N
         takes_images=families.sees_images(model.config),
         max_tokens=families.max_tokens(model.config),
         name=name or type(model).__name__,
+        end_ids=_end_ids(model),
     )
     return Policy(model if lora is None else _adapt(model, lora), encoder)
 
@@ -216,6 +227,11 @@ def fingerprint(policy: Policy) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _end_ids(model: PreTrainedModel) -> tuple[int, ...]:
+    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
+    return () if ends is None else (int(ends),) if isinstance(ends, int) else tuple(int(e) for e in ends)
 
 
 def _adapt(model: PreTrainedModel, lora: Lora) -> PeftModel:
@@ -272,11 +288,6 @@ def _join(values: Sequence[Tensor]) -> Tensor:
             value = torch.nn.functional.pad(value, pads)
         padded.append(value)
     return torch.cat(padded)
-
-
-def total_answer_lengths(rows: Sequence[Answered]) -> list[int]:
-    """Lengths (tokens) of all answers in the order in which a policy scores them."""
-    return [len(answer) for row in rows for answer in row.answers]
 
 
 def trainable(policy: Policy) -> Mapping[str, nn.Parameter]:

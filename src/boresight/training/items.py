@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,12 +10,13 @@ from jaxtyping import Int
 from PIL import Image
 from torch import Tensor
 
-from boresight.errors import InputError, ModelError
+from boresight.data.pairing import pairs
+from boresight.errors import InputError, ModelError, RecordError
 from boresight.media.seeds import derive_seed
 from boresight.media.transforms import Transform
 from boresight.models.encoding import EncodedPrompt, Encoder
 from boresight.objectives import CLEAN, View
-from boresight.records import Media, Message, Record
+from boresight.records import Candidate, Media, Message, Record
 
 Pictures = Callable[[Media], Image.Image]
 """Gives the canonical decode of a medium."""
@@ -82,6 +83,7 @@ class ItemEncoder:
         answers = {text: self.answer(item, text) for text in item.texts}
         with _Located(item):
             self.encoder.check_length(prompt, answers)
+            _refuse_equal(item, answers)
         return prompt.num_tokens
 
     def _picture(self, item: Item, medium: Media, input: str, index: int) -> Image.Image:
@@ -90,6 +92,67 @@ class ItemEncoder:
         if input == CLEAN:
             return image
         return self.inputs[input](image, seed=derive_seed(self.seed, item.record.id, f"{input}/{index}"))
+
+
+def make_items(records: Iterable[Record], texts: Sequence[str], rule: str = "preferences") -> list[Item]:
+    """The items of some records: one per pair where the objective compares answers, else one per record.
+
+    Args:
+        texts: Names that the objective reads. With `rejected` among them an item is a pair; else every record's
+            best candidate is `chosen`.
+        rule: How pairs are made from candidates, see `boresight.data.pairing`.
+
+    Raises:
+        RecordError: If a record has nothing that the objective can read.
+    """
+    items = []
+    for record in records:
+        found = _pair_items(record, rule) if "rejected" in texts else _single_items(record)
+        if not found:
+            source = record.provenance
+            raise RecordError(
+                f"record {record.id!r} gives no {' and '.join(texts)}: it is of task {record.task!r} with "
+                f"{len(record.candidates)} candidates. Choose a method that reads such data, or drop the row.",
+                source=source.dataset if source else None,
+                row=source.row if source else None,
+            )
+        items += found
+    return items
+
+
+def _pair_items(record: Record, rule: str) -> list[Item]:
+    return [
+        Item(
+            id=f"{record.id}#{pair.chosen.id}>{pair.rejected.id}",
+            record=record,
+            texts={"chosen": pair.chosen.messages, "rejected": pair.rejected.messages},
+            swaps={"chosen": _swaps(pair.chosen), "rejected": _swaps(pair.rejected)},
+        )
+        for pair in pairs(record, rule)
+    ]
+
+
+def _single_items(record: Record) -> list[Item]:
+    preferred = {p.chosen for p in record.preferences}
+    desired = [c for c in record.candidates if c.id in preferred or c.label]
+    best = desired or ([] if record.preferences else [c for c in record.candidates if c.label is None])
+    return [
+        Item(id=f"{record.id}#{c.id}", record=record, texts={"chosen": c.messages}, swaps={"chosen": _swaps(c)})
+        for c in best[:1]
+    ]
+
+
+def _swaps(candidate: Candidate) -> dict[str, str]:
+    return {swap.slot: swap.use for swap in candidate.media_map}
+
+
+def _refuse_equal(item: Item, answers: Mapping[str, Int[Tensor, " token"]]) -> None:
+    """Two texts that tokenize alike under the same media teach nothing, whatever their characters."""
+    names = list(answers)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            if item.media(first) == item.media(second) and answers[first].equal(answers[second]):
+                raise RecordError(f"{first} and {second} are the same for the model; drop the row.")
 
 
 class _Located:

@@ -45,13 +45,17 @@ class AdapterOff:
         self._policy = policy
         self._shared = shared
 
-    @torch.no_grad()
     def logps(self, forest: Forest) -> Float[Tensor, " scored"]:
+        return self.score(forest.rows)
+
+    @torch.no_grad()
+    def score(self, rows: Sequence[Answered]) -> Float[Tensor, " scored"]:
+        """The same, for rows outside a forest."""
         was_training = self._policy.training
         self._policy.eval()
         try:
             with self._policy.adapter_off():
-                return self._policy(forest.rows, shared=self._shared)  # type: ignore[no-any-return]
+                return self._policy(rows, shared=self._shared)  # type: ignore[no-any-return]
         finally:
             self._policy.train(was_training)
 

@@ -1,0 +1,1 @@
+"""Speed against the field, measured alternately in one run."""

@@ -1,0 +1,121 @@
+"""Answers from a model, in batches, greedy or sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from boresight.models.encoding import EncodedPrompt
+from boresight.models.policy import Policy
+from boresight.records import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt to answer."""
+
+    id: str
+    messages: tuple[Message, ...]
+    images: tuple[Image.Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """One answer."""
+
+    id: str
+    text: str
+    num_tokens: int
+    """The token that ends the turn is not counted; 0 is an empty answer."""
+    status: Literal["complete", "truncated"]
+    """`truncated` when the answer was still going on at the limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How tokens are chosen."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    """0 takes the most likely token."""
+    seed: int = 0
+    batch_size: int = 32
+
+
+def generate(
+    policy: Policy,
+    requests: Sequence[Request],
+    decoding: Decoding,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Response]:
+    """Answer requests in order; answers come as soon as their batch is done.
+
+    The draw of a batch depends on the seed and on the ids in it alone, so a run that goes on where another stopped
+    gives the same answers when it forms the same batches. The model's own random state is left as it was.
+    """
+    was_training = policy.training
+    policy.eval()
+    try:
+        for start in range(0, len(requests), decoding.batch_size):
+            batch = requests[start : start + decoding.batch_size]
+            yield from _batch(policy, batch, decoding, start)
+            progress(min(start + len(batch), len(requests)), len(requests))
+    finally:
+        policy.train(was_training)
+
+
+@torch.no_grad()
+def _batch(policy: Policy, batch: Sequence[Request], decoding: Decoding, start: int) -> Iterator[Response]:
+    prompts = [policy.encoder.prompt(r.messages, r.images) for r in batch]
+    inputs = _left_padded(policy, prompts)
+    ends = policy.encoder.end_of_turn_ids
+    sampling: dict[str, Any] = {"do_sample": False}
+    if decoding.temperature > 0:
+        sampling = {"do_sample": True, "temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
+    with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
+        torch.manual_seed(decoding.seed * 1_000_003 + start)
+        output = policy.model.generate(
+            **inputs,
+            **sampling,
+            max_new_tokens=decoding.max_new_tokens,
+            eos_token_id=list(ends),
+            pad_token_id=_pad_id(policy),
+            use_cache=True,
+        )
+    width = inputs["input_ids"].shape[1]
+    for request, ids in zip(batch, output[:, width:].tolist(), strict=True):
+        end = next((i for i, token in enumerate(ids) if token in ends), None)
+        said = ids if end is None else ids[:end]
+        yield Response(
+            id=request.id,
+            text=policy.encoder.decode(said),
+            num_tokens=len(said),
+            status="truncated" if end is None else "complete",
+        )
+
+
+def _left_padded(policy: Policy, prompts: Sequence[EncodedPrompt]) -> dict[str, Tensor]:
+    width = max(p.num_tokens for p in prompts)
+    ids = torch.full((len(prompts), width), _pad_id(policy), dtype=torch.long)
+    mask = torch.zeros(len(prompts), width, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, width - prompt.num_tokens :] = prompt.input_ids
+        mask[row, width - prompt.num_tokens :] = 1
+    token_inputs = {
+        name: torch.stack(
+            [torch.cat([p.token_inputs[name].new_zeros(width - p.num_tokens), p.token_inputs[name]]) for p in prompts]
+        )
+        for name in prompts[0].token_inputs
+    }
+    tensors = {"input_ids": ids, "attention_mask": mask, **token_inputs}
+    return {**{k: v.to(policy.device) for k, v in tensors.items()}, **policy.media_inputs(prompts)}
+
+
+def _pad_id(policy: Policy) -> int:
+    pad = policy.encoder.tokenizer.pad_token_id
+    return int(pad if pad is not None else policy.encoder.end_of_turn_ids[0])

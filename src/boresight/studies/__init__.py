@@ -1,0 +1,1 @@
+"""Base model, methods and benchmarks put together into one table."""

@@ -1,0 +1,98 @@
+"""What a step reports, and the file it is reported to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boresight.objectives import Reduced, TokenLogps, View
+from boresight.training.checkpoint import write_whole
+
+
+class StepTotals:
+    """Sums over the micro-batches of a step, for the log only."""
+
+    def __init__(self) -> None:
+        self._loss = 0.0
+        self._terms: dict[str, float] = {}
+        self._values: dict[str, list[Tensor]] = {}
+
+    def add(
+        self,
+        reduced: Reduced,
+        logps: Mapping[View, TokenLogps],
+    ) -> None:
+        """Count in one micro-batch."""
+        self._loss += float(reduced.loss.detach())
+        for name, value in reduced.per_term.items():
+            self._terms[name] = self._terms.get(name, 0.0) + value
+        for name, values in reduced.metrics.items():
+            self._keep(name, values)
+        for view, scores in logps.items():
+            total = scores.policy.detach().sum(dim=1)[scores.present]
+            self._keep(f"logp/{view}", total)
+            if scores.reference is not None:
+                ratio = (scores.policy.detach() - scores.reference)[scores.answer_mask]
+                self._keep(f"log_ratio/{view}", total - scores.reference.sum(dim=1)[scores.present])
+                # exp(-r) - 1 + r: unbiased up to the sampling of the answers, and never negative
+                self._keep("kl", torch.exp(-ratio) - 1 + ratio)
+
+    def means(self) -> dict[str, Any]:
+        """Fixed names first, so that every method's log reads alike; all others under their own."""
+        mean = {name: _mean(values) for name, values in self._values.items()}
+        chosen, rejected = mean.get("log_ratio/chosen"), mean.get("log_ratio/rejected")
+        return {
+            "loss": self._loss,
+            "margin": mean.pop("margin/chosen>rejected", None),
+            "accuracy": mean.pop("accuracy/chosen>rejected", None),
+            "chosen_logp": mean.pop("logp/chosen", None),
+            "rejected_logp": mean.pop("logp/rejected", None),
+            "chosen_log_ratio": chosen,
+            "rejected_log_ratio": rejected,
+            "kl": mean.pop("kl", None),
+            "terms": self._terms,
+            "more": mean,
+        }
+
+    def _keep(self, name: str, values: Tensor) -> None:
+        self._values.setdefault(name, []).append(values.detach().float().cpu())
+
+
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one JSON line; values that are not finite become null."""
+    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(clean, allow_nan=False) + "\n")
+
+
+def drop_rows_after(path: Path, last_step: int) -> None:
+    """Drop lines after the checkpoint, and a line that a kill cut in two."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= last_step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            continue
+    write_whole(path, "".join(f"{line}\n" for line in kept))
+
+
+def _mean(values: Sequence[Tensor]) -> float | None:
+    joined = torch.cat(list(values))
+    joined = joined[~joined.isnan()]
+    return float(joined.mean()) if len(joined) else None
+
+
+def mean_length(lengths: Mapping[View, Tensor], text: str) -> float | None:
+    """Mean answer length (tokens) of one text over the items that have it."""
+    found = [n for v, n in lengths.items() if v.text == text]
+    present = found[0][found[0] > 0] if found else None
+    return None if present is None or not len(present) else float(present.float().mean())

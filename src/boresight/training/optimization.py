@@ -1,0 +1,81 @@
+"""Which weights move, how, and how the optimizer's state is stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from boresight.models.policy import Policy
+from boresight.training.spec import Stage
+
+Parameters = Mapping[str, torch.nn.Parameter]
+
+
+def freeze(policy: Policy, stage: Stage) -> None:
+    """Keep the weights that the stage names as they are; adapters decide for themselves."""
+    if policy.has_adapter:
+        return
+    for name, parameter in policy.model.named_parameters():
+        parameter.requires_grad_(not any(word in name for word in stage.frozen))
+
+
+def make_optimizer(parameters: Parameters, stage: Stage) -> torch.optim.Optimizer:
+    """AdamW; weight decay acts on matrices only (biases and norms have no scale to shrink)."""
+    matrices = [p for p in parameters.values() if p.ndim >= 2]
+    others = [p for p in parameters.values() if p.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": stage.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=stage.learning_rate, betas=stage.betas)
+
+
+def num_steps(stage: Stage, num_items: int) -> int:
+    """Optimizer steps of a stage, at least 1."""
+    return max(1, math.ceil(stage.epochs * num_items / stage.batch_items))
+
+
+def step_indices(step: int, stage: Stage, num_items: int, seed: int) -> list[int]:
+    """Which items a step (from 0) takes: a function of its arguments alone, so a resumed run sees the same.
+
+    Every epoch is a permutation of its own; a step that ends an epoch goes on with the next.
+    """
+    first = step * stage.batch_items
+    last = min(first + stage.batch_items, math.ceil(stage.epochs * num_items))
+    orders: dict[int, list[int]] = {}
+    indices = []
+    for position in range(first, last):
+        epoch, index = divmod(position, num_items)
+        if epoch not in orders:
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+            orders[epoch] = torch.randperm(num_items, generator=generator).tolist()
+        indices.append(orders[epoch][index])
+    return indices
+
+
+def optimizer_tensors(optimizer: Any, parameters: Parameters) -> dict[str, Tensor]:
+    """The optimizer's state by parameter name, which does not depend on how parameters are grouped."""
+    names = {id(p): name for name, p in parameters.items()}
+    return {
+        f"{names[id(p)]}/{key}": value
+        for p, state in _inner(optimizer).state.items()
+        for key, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def load_optimizer_tensors(optimizer: Any, parameters: Parameters, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    for name, parameter in parameters.items():
+        prefix = f"{name}/"
+        state = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+        # AdamW keeps its step count on the CPU, its moments beside the parameter.
+        _inner(optimizer).state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in state.items()}
+
+
+def _inner(optimizer: Any) -> torch.optim.Optimizer:
+    return getattr(optimizer, "optimizer", optimizer)  # type: ignore[no-any-return]
