@@ -35,7 +35,8 @@ class ItemCounts:
         if not (0 <= self.false_mentions <= self.mentions and 0 <= self.covered <= self.present):
             raise UsageError(
                 f"item {self.item_id!r}: expected 0 <= false_mentions <= mentions and "
-                f"0 <= covered <= present, got {self.false_mentions}, {self.mentions}, {self.covered}, {self.present}."
+                f"0 <= covered <= present, got {self.false_mentions}, {self.mentions}, "
+                f"{self.covered}, {self.present}."
             )
 
 
