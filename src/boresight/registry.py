@@ -23,6 +23,11 @@ def names(package: str) -> list[str]:
     return sorted(m.name for m in pkgutil.iter_modules(folder) if not m.name.startswith("_"))
 
 
+def file_of(package: str, name: str) -> Path:
+    """The file that declares a member; nothing but the package is imported."""
+    return Path(next(iter(importlib.import_module(package).__path__))) / f"{name}.py"
+
+
 def load(package: str, name: str) -> Any:
     """The member `name` of a package, or of the user's own file when `name` ends in `.py`.
 

@@ -31,8 +31,12 @@ def tasks(split: str, count: int) -> Iterator[Task]:
 
 def score(task: Task, response: str, num_tokens: int) -> Answer:
     """What was said, against what is true."""
-    target = "yes" if task.target == "yes" else "no"
-    return Answer(item_id=task.id, group=task.group, said=scenes.answer(response), target=target)
+    return Answer(
+        item_id=task.id,
+        group=task.group,
+        said=scenes.answer(response),
+        target="yes" if task.target == "yes" else "no",
+    )
 
 
 MEMBER = Benchmark(tasks=tasks, score=score, metrics=answers, max_new_tokens=16)

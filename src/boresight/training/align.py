@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,18 @@ class Aligned:
     train: TrainResult
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A job whose data, model and first items have been checked; ready to train."""
+
+    trainer: Trainer
+    policy: Policy
+    encoder: ItemEncoder
+    held_out: Sequence[Record]
+    data: Mapping[str, Any]
+    """What the manifest says about the data."""
+
+
 def align(job: Job, listener: Listener | None = None) -> Aligned:
     """Carry a job through. Every refusal comes before the first training step.
 
@@ -80,19 +92,19 @@ def align(job: Job, listener: Listener | None = None) -> Aligned:
         return _align(job, listener or Listener())
 
 
-def _align(job: Job, listener: Listener) -> Aligned:
-    began = time.monotonic()
-    if not job.resume and (job.out / "manifest.json").exists():
-        raise UsageError(f"{job.out} holds an earlier run; add --resume to go on, or choose another --out.")
+def prepare(job: Job, listener: Listener) -> Prepared:
+    """Load and check everything that a job needs, preflight included.
+
+    Raises:
+        BoresightError: As `align`.
+    """
     loaded = load_all(job.sources, media_root=job.media_root, allow_outside=job.allow_outside)
     records = [record for source in loaded for record in source.records]
     train_records, held_out = split(records, job.holdout, job.settings.seed)
-    texts = [view.text for view in job.method.objective.views]
-    items = make_items(train_records, texts, job.pairing)
-    device = _device(job.settings)
+    items = make_items(train_records, [view.text for view in job.method.objective.views], job.pairing)
     stage = job.method.stages[0]
     precision = _storage(job.settings, has_adapter=stage.lora is not None)
-    policy = load_policy(job.model, precision=precision, device=device, lora=stage.lora)
+    policy = load_policy(job.model, precision=precision, device=_device(job.settings), lora=stage.lora)
     encoder = ItemEncoder(
         encoder=policy.encoder,
         pictures=PictureCache(_reader(loaded)),
@@ -110,22 +122,32 @@ def _align(job: Job, listener: Listener) -> Aligned:
         probe=_probe(train_records, encoder, job),
         reference_folder=job.reference_folder or job.out / "reference",
     )
+    data = {
+        "sources": [{"path": str(s.source), "format": s.format, "fingerprint": s.fingerprint} for s in loaded],
+        "records": len(records),
+        "trained_on": len(train_records),
+        "held_out": len(held_out),
+        "pairing": job.pairing,
+    }
+    return Prepared(trainer=trainer, policy=policy, encoder=encoder, held_out=held_out, data=data)
+
+
+def _align(job: Job, listener: Listener) -> Aligned:
+    began = time.monotonic()
+    if not job.resume and (job.out / "manifest.json").exists():
+        raise UsageError(f"{job.out} holds an earlier run; add --resume to go on, or choose another --out.")
+    ready = prepare(job, listener)
+    policy, trainer = ready.policy, ready.trainer
     facts: dict[str, Any] = {
         "seed": job.settings.seed,
         "spec": {"method_name": job.method_name, "method": to_jsonable(job.method), "run": to_jsonable(job.settings)},
         "model": {"source": job.model, "class": type(policy.bare).__name__},
-        "data": {
-            "sources": [{"path": str(s.source), "format": s.format, "fingerprint": s.fingerprint} for s in loaded],
-            "records": len(records),
-            "trained_on": len(train_records),
-            "held_out": len(held_out),
-            "pairing": job.pairing,
-        },
+        "data": ready.data,
         "preflight": {k: v for k, v in trainer.facts().items() if k not in ("step", "folder")},
     }
-    title = f"{job.method_name} on {', '.join(s.source.name for s in loaded)}"
+    title = f"{job.method_name} on {', '.join(source.name for source in job.sources)}"
     write_manifest(job.out, title, facts)
-    watch = _Watch(job, held_out, encoder, trainer.preflight.shared)
+    watch = _Watch(job, ready.held_out, ready.encoder, trainer.preflight.shared)
     before = watch.look(policy, BASE)
     trained = trainer.run(resume=job.resume)
     model = save_model(policy, job.out / "model")

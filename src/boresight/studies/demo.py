@@ -1,0 +1,289 @@
+"""The main job on the built-in world: build pairs, align, evaluate, and say what changed.
+
+Every phase leaves whole files behind and is skipped when they are there, so a demo that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boresight
+from boresight import registry
+from boresight.benchmarks._benchmark import Benchmark, Task
+from boresight.data.construct.own_samples import Sample, record_from_samples
+from boresight.data.store import Store, is_store
+from boresight.data.store_writer import StoreWriter
+from boresight.models.generate import Decoding, generate
+from boresight.models.policy import Policy, load_policy
+from boresight.records import Media
+from boresight.scoring import Ratio, results_table, write_results
+from boresight.studies.evaluate import Progress, answer, request, scores
+from boresight.training.align import BASE, Job, align
+from boresight.training.checkpoint import lock
+from boresight.training.health import HealthWarning, length_collapse
+from boresight.training.items import ItemEncoder, make_items
+from boresight.training.loop import Listener
+from boresight.training.manifest import write_manifest
+from boresight.training.measure import preference_ratios
+from boresight.training.metrics import append_row
+from boresight.training.pictures import PictureCache
+from boresight.training.spec import Method, RunSettings, override, to_jsonable
+
+NANO = Path(boresight.__file__).parent / "models" / "nano"
+"""The vision-language model that ships in the package."""
+METHODS = ("dpo", "mdpo")
+_DESCRIBE, _YES_NO = "scenes_describe", "scenes_yes_no"
+
+# For three million weights; the methods' own rates are meant for billions.
+_FOR_NANO = {
+    "stages.0.learning_rate": "1e-4",
+    "stages.0.epochs": "2",
+    "stages.0.batch_items": "16",
+    "stages.0.lora": "null",
+    "stages.0.frozen": '["vision_tower"]',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demo:
+    """Sizes of the demo. The defaults are what the README's figures were measured with."""
+
+    out: Path
+    model: str = str(NANO)
+    methods: tuple[str, ...] = METHODS
+    seed: int = 0
+    train_scenes: int = 600
+    """Scenes whose samples become training pairs."""
+    samples: int = 6
+    """Responses sampled per scene."""
+    held_out_pair_scenes: int = 120
+    """Scenes whose samples become pairs to measure margins on."""
+    test_scenes: int = 500
+    """Scenes never trained on, described and questioned before and after."""
+    settings: RunSettings = field(
+        default_factory=lambda: RunSettings(device="cpu", reference="cached", checkpoint_every=25, probe_every=10)
+    )
+
+
+def shortened(demo: Demo) -> Demo:
+    """The same demo at about a tenth of the size: every part runs, the intervals are wide."""
+    return dataclasses.replace(demo, train_scenes=64, samples=4, held_out_pair_scenes=24, test_scenes=50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bench:
+    """The benchmarks' tasks, made once."""
+
+    describe: Sequence[Task]
+    yes_no: Sequence[Task]
+
+
+def run_demo(demo: Demo, listener: Listener | None = None) -> Path:
+    """Run or finish the demo; gives its folder, with `results.json` and everything a report needs.
+
+    Raises:
+        RunLockedError: If another process works on the same folder.
+    """
+    listener = listener or Listener()
+    with lock(demo.out):
+        return _run(demo, listener)
+
+
+def _run(demo: Demo, listener: Listener) -> Path:
+    clock = _Clock()
+    base = load_policy(demo.model)
+    for split, count in (("train", demo.train_scenes), ("validation", demo.held_out_pair_scenes)):
+        with clock.phase(f"pairs_{split}"):
+            _build_pairs(demo, base, split, count, listener.work)
+    describe: Benchmark[Any] = registry.load("boresight.benchmarks", _DESCRIBE)
+    yes_no: Benchmark[Any] = registry.load("boresight.benchmarks", _YES_NO)
+    bench = _Bench(
+        describe=list(describe.tasks("test", demo.test_scenes)), yes_no=list(yes_no.tasks("test", demo.test_scenes))
+    )
+    metrics: dict[str, dict[str, Ratio]] = {}
+    with clock.phase("evaluate_base"):
+        metrics[BASE] = _evaluate(demo, base, BASE, bench, listener.work)
+    methods = {name: _for_nano(registry.load("boresight.methods", name)) for name in demo.methods}
+    for name, method in methods.items():
+        with clock.phase(f"train_{name}"):
+            policy = _train(demo, name, method, listener)
+        with clock.phase(f"evaluate_{name}"):
+            metrics[name] = _evaluate(demo, policy, name, bench, listener.work)
+    _warn_of_collapse(demo, metrics, listener)
+    write_results(demo.out / "results.json", results_table(metrics))
+    write_manifest(demo.out, "Boresight demo: scenes", _facts(demo, methods, clock))
+    return demo.out
+
+
+def _build_pairs(demo: Demo, policy: Policy, split: str, count: int, progress: Progress) -> None:
+    """Sample the base model, let the oracle judge, keep the scenes where one sample is better than another."""
+    out = demo.out / "data" / split
+    if is_store(out):
+        return
+    describe: Benchmark[Any] = registry.load("boresight.benchmarks", _DESCRIBE)
+    tasks = list(describe.tasks(split, count))
+    decoding = Decoding(max_new_tokens=describe.max_new_tokens, temperature=1.0, seed=demo.seed, batch_size=96)
+    requests = [request(f"{task.id}/{n}", task.prompt, task.image) for task in tasks for n in range(demo.samples)]
+    what = f"sampling {demo.samples} answers to each of {count} {split} scenes"
+    responses = iter(generate(policy, requests, decoding, lambda done, total: progress(what, done, total)))
+    with StoreWriter(out, source={"world": "scenes", "split": split, "model": Path(demo.model).name}) as writer:
+        for task in tasks:
+            samples = [_judged(describe, task, next(responses).text) for _ in range(demo.samples)]
+            sha256 = writer.add_media(_png(task))
+            picture = Media(
+                id="picture",
+                kind="image",
+                sha256=sha256,
+                mime="image/png",
+                width_px=task.image.width,
+                height_px=task.image.height,
+            )
+            record = record_from_samples(
+                task.id,
+                task.prompt,
+                picture,
+                samples,
+                model=Path(demo.model).name,
+                sampling={"temperature": decoding.temperature, "seed": float(demo.seed)},
+                pipeline="demo",
+            )
+            if record is not None:
+                writer.add(record)
+        writer.finish()
+
+
+def _judged(describe: Benchmark[Any], task: Task, text: str) -> Sample:
+    counts = describe.score(task, text, 0)
+    return Sample(
+        text=text,
+        covered=counts.covered,
+        false_mentions=counts.false_mentions,
+        spans=describe.claims(task, text),
+    )
+
+
+def _train(demo: Demo, name: str, method: Method, listener: Listener) -> Policy:
+    folder = demo.out / "train" / name
+    model = folder / "model"
+    if model.exists():
+        return load_policy(model)
+    job = Job(
+        model=demo.model,
+        sources=(demo.out / "data" / "train",),
+        method_name=name,
+        method=method,
+        out=folder,
+        settings=dataclasses.replace(demo.settings, seed=demo.seed),
+        holdout=0.0,
+        max_new_tokens=96,
+        resume=True,
+        reference_folder=demo.out / "reference",
+    )
+    return align(job, listener).policy
+
+
+def _evaluate(demo: Demo, policy: Policy, run: str, bench: _Bench, progress: Progress) -> dict[str, Ratio]:
+    describe: Benchmark[Any] = registry.load("boresight.benchmarks", _DESCRIBE)
+    yes_no: Benchmark[Any] = registry.load("boresight.benchmarks", _YES_NO)
+    described = answer(
+        policy,
+        describe,
+        bench.describe,
+        demo.out / "responses" / f"{run}.jsonl",
+        what=f"{run}: describing {len(bench.describe)} held-out scenes",
+        progress=progress,
+        picture=lambda task: _keep_picture(demo.out, task),
+    )
+    said = {
+        blank: answer(
+            policy,
+            yes_no,
+            bench.yes_no,
+            demo.out / "answers" / f"{run}{'@null' if blank else ''}.jsonl",
+            what=f"{run}: answering {len(bench.yes_no)} questions{' about blank pictures' if blank else ''}",
+            progress=progress,
+            blank=blank,
+        )
+        for blank in (False, True)
+    }
+    found = dict(describe.metrics(scores(describe, bench.describe, described)))
+    found |= yes_no.metrics(scores(yes_no, bench.yes_no, said[False]))
+    found |= {f"{k}@null": v for k, v in yes_no.metrics(scores(yes_no, bench.yes_no, said[True])).items()}
+    found |= _margins(demo, policy)
+    return found
+
+
+def _margins(demo: Demo, policy: Policy) -> dict[str, Ratio]:
+    store = Store.open(demo.out / "data" / "validation")
+    encoder = ItemEncoder(encoder=policy.encoder, pictures=PictureCache(store.read))
+    return preference_ratios(policy, make_items(store, ["chosen", "rejected"]), encoder)
+
+
+def _warn_of_collapse(demo: Demo, metrics: Mapping[str, Mapping[str, Ratio]], listener: Listener) -> None:
+    """A model that says nothing makes nothing up; that must not look like a success."""
+    base = _mean(metrics[BASE]["length_tokens"])
+    for run in demo.methods:
+        now, empty = _mean(metrics[run]["length_tokens"]), _mean(metrics[run]["empty_rate"])
+        message = length_collapse(now, base, empty)
+        if message:
+            warning = HealthWarning(name="length_collapse", step=0, message=message)
+            append_row(demo.out / "train" / run / "health.jsonl", dataclasses.asdict(warning))
+            listener.warning(warning)
+
+
+def _facts(demo: Demo, methods: Mapping[str, Method], clock: _Clock) -> dict[str, Any]:
+    stores = {split: Store.open(demo.out / "data" / split) for split in ("train", "validation")}
+    return {
+        "seed": demo.seed,
+        "spec": {
+            "demo": {k: v for k, v in to_jsonable(demo).items() if k not in ("out", "model", "settings")},
+            "run": to_jsonable(demo.settings),
+            "methods": {name: to_jsonable(method) for name, method in methods.items()},
+        },
+        "data": {split: {"pairs": len(s), "fingerprint": s.fingerprint} for split, s in stores.items()},
+        "seconds": clock.seconds,
+    }
+
+
+def _for_nano(method: Method) -> Method:
+    for path, value in _FOR_NANO.items():
+        method = override(method, path, value)
+    return method
+
+
+def _keep_picture(folder: Path, task: Task) -> str:
+    path = folder / "pictures" / f"{task.id}.png"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(_png(task))
+    return f"pictures/{path.name}"
+
+
+def _png(task: Task) -> bytes:
+    buffer = io.BytesIO()
+    task.image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _mean(ratio: Ratio) -> float:
+    return sum(ratio.numerators) / max(1.0, sum(ratio.denominators))
+
+
+class _Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
