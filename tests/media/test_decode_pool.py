@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -65,9 +66,11 @@ EVIL = (sys.executable, "-P", "-c", EVIL_CHILD)
 
 
 def children_of(pid: int) -> set[int]:
-    return {
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    }
+    found = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread ended meanwhile
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -149,17 +152,17 @@ def test_an_idle_child_that_died_is_replaced() -> None:
 
 @pytest.mark.parametrize("verb", [b"hang", b"spin"])
 def test_a_hang_is_stopped_at_the_time_limit_and_the_run_goes_on(verb: bytes) -> None:
-    with evil_pool(timeout_s=0.5) as pool:
+    with evil_pool(timeout_s=1.0) as pool:
         pool.decode(b"good")
         started = time.monotonic()
-        with pytest.raises(MediaError, match=r"took longer than 0\.5 s"):
+        with pytest.raises(MediaError, match=r"took longer than 1 s"):
             pool.decode(verb)
-        assert 0.4 < time.monotonic() - started < 5
+        assert 0.9 < time.monotonic() - started < 30
         assert pool.decode(b"good").width_px == 4
 
 
 def test_one_hanging_picture_does_not_hold_up_the_others() -> None:
-    with evil_pool(workers=2, timeout_s=1.0) as pool:
+    with evil_pool(workers=2, timeout_s=2.0) as pool:
         outcomes = list(pool.map([b"hang"] + [b"good"] * 4))
     assert [type(outcome) for outcome in outcomes] == [MediaError] + [Decoded] * 4
 
@@ -294,30 +297,35 @@ if sys.argv[2] == "wait":
 """
 
 
-def start_script(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started_script(tmp_path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     (tmp_path / "x.png").write_bytes(encode(gradient(), "PNG"))
     (tmp_path / "script.py").write_text(SCRIPT)  # no `if __name__` guard: spawned pools would recurse
     command: Sequence[str] = (sys.executable, str(tmp_path / "script.py"), str(tmp_path / "x.png"), *arguments)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as script:
+        try:
+            yield script
+        finally:
+            script.kill()
 
 
 @pytest.mark.parametrize("ending", ["close", "forget"])
 def test_a_plain_script_needs_no_main_guard_and_ends_by_itself(tmp_path: Path, ending: str) -> None:
-    script = start_script(tmp_path, ending)
-    out, _ = script.communicate(timeout=30)
+    with started_script(tmp_path, ending) as script:
+        out, _ = script.communicate(timeout=120)
     assert (script.returncode, out) == (0, "[96, 96, 96]\n")
 
 
 @pytest.mark.parametrize("deadly", [signal.SIGINT, signal.SIGKILL])
 def test_no_child_outlives_its_parent(tmp_path: Path, deadly: signal.Signals) -> None:
-    script = start_script(tmp_path, "wait")
-    assert script.stdout is not None
-    script.stdout.readline()
-    children = children_of(script.pid)
+    with started_script(tmp_path, "wait") as script:
+        assert script.stdout is not None
+        script.stdout.readline()
+        children = children_of(script.pid)
+        script.send_signal(deadly)
+        script.communicate(timeout=60)
     assert children
-    script.send_signal(deadly)
-    script.communicate(timeout=10)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not [*filter(is_running, children)]
