@@ -71,9 +71,7 @@ def results_table(
             difference = None
             reasons = [estimate.reason]
             if run != base:
-                difference = _difference(
-                    ratio, base_metrics.get(metric), base, seed=seed, resamples=resamples
-                )
+                difference = _difference(ratio, base_metrics.get(metric), base, seed=seed, resamples=resamples)
                 reasons.append(difference.reason and f"difference: {difference.reason}")
             rows.append(_row(run, metric, estimate, difference, reasons))
     return rows

@@ -46,9 +46,7 @@ class Ratio:
             twice = next(item for item in self.items if self.items.count(item) > 1)
             raise UsageError(f"item {twice!r} appears more than once; item ids must be unique within a run.")
         if not all(map(math.isfinite, self.numerators + self.denominators)):
-            raise UsageError(
-                "a numerator or denominator is NaN or infinite; leave such items out and count them."
-            )
+            raise UsageError("a numerator or denominator is NaN or infinite; leave such items out and count them.")
         if any(value < 0 for value in self.denominators):
             raise UsageError("a denominator is negative; expected counts or ones.")
 
@@ -68,14 +66,10 @@ class Estimate:
 
 def mean_of(items: Sequence[str], groups: Sequence[str], values: Sequence[float]) -> Ratio:
     """A plain mean over items, as a ratio."""
-    return Ratio(
-        items=tuple(items), groups=tuple(groups), numerators=tuple(values), denominators=(1.0,) * len(values)
-    )
+    return Ratio(items=tuple(items), groups=tuple(groups), numerators=tuple(values), denominators=(1.0,) * len(values))
 
 
-def interval(
-    ratio: Ratio, *, seed: int = 0, resamples: int = RESAMPLES, confidence: float = 0.95
-) -> Estimate:
+def interval(ratio: Ratio, *, seed: int = 0, resamples: int = RESAMPLES, confidence: float = 0.95) -> Estimate:
     """The metric with its percentile interval over resampled groups.
 
     A rate of exactly 0 or 1 has no variation to resample; it gets the Wilson interval of as many trials as
@@ -90,9 +84,7 @@ def interval(
         return _missing(n, "the denominator is zero")
     value = float(numerator / denominator)
     if num_groups == 1:
-        return Estimate(
-            value=value, low=None, high=None, n=n, reason="one group; an interval needs at least two"
-        )
+        return Estimate(value=value, low=None, high=None, n=n, reason="one group; an interval needs at least two")
     if value in (0.0, 1.0) and _is_rate(ratio):
         num_counted = int(np.count_nonzero(sums[:, 1]))
         low, high = wilson(int(value) * num_counted, num_counted, confidence=confidence)
@@ -124,9 +116,7 @@ def paired_difference(
         return _missing(n, "the denominator is zero")
     value = float(totals[0] / totals[1] - totals[2] / totals[3])
     if num_groups == 1:
-        return Estimate(
-            value=value, low=None, high=None, n=n, reason="one group; an interval needs at least two"
-        )
+        return Estimate(value=value, low=None, high=None, n=n, reason="one group; an interval needs at least two")
     drawn = _resampled_sums(sums, seed=seed, resamples=resamples)
     values = _divide(drawn[:, 0], drawn[:, 1]) - _divide(drawn[:, 2], drawn[:, 3])
     partial = None
