@@ -19,7 +19,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -63,32 +63,61 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How long each stage runs. Numbers are for a scale of 1."""
+class VisionStage:
+    """How long the tower learns, at a scale of 1."""
 
-    seed: int
-    vision_steps: int = 1500
-    vision_batch: int = 64
-    vision_learning_rate: float = 1.5e-3
-    scenes: int = 40_000
-    language_steps: int = 2400
-    language_batch: int = 32
-    language_learning_rate: float = 2e-3
-    bias_steps: int = 250
-    bias_learning_rate: float = 4e-4
-    bias_probability: float = 0.8
-    questions: int = 4
-    """Closed and local questions per picture, beside one description, in equal parts."""
+    steps: int = 1500
+    batch: int = 64
+    learning_rate: float = 1.5e-3
 
-    def scaled(self, scale: float) -> Plan:
-        """The same plan with all stages longer or shorter."""
-        return Plan(
-            seed=self.seed,
-            vision_steps=max(2, round(self.vision_steps * scale)),
-            language_steps=max(2, round(self.language_steps * scale)),
-            bias_steps=max(2, round(self.bias_steps * scale)),
-            scenes=max(64, round(self.scenes * min(1.0, scale))),
-        )
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageStage:
+    """What the language model reads, and for how long at a scale of 1."""
+
+    name: str
+    steps: int
+    learning_rate: float
+    first_scene: int
+    scenes: int
+    """Pictures in the pool; each turn through it brings new texts."""
+    first_text: int = 0
+    """Seed of the first turn's texts, so that a stage on the same pictures reads new ones."""
+    batch: int = 32
+    description_rate: float = 1.0
+    """Share of pictures that are described."""
+    closed_questions: int = 2
+    local_questions: int = 2
+    kinds: tuple[str, ...] | None = None
+    """Kinds of closed questions, repeated to ask for one more often."""
+    bias_probability: float = 0.0
+
+
+LANGUAGE = (
+    LanguageStage(name="language", steps=2000, learning_rate=2e-3, first_scene=0, scenes=30_000),
+    LanguageStage(
+        name="questions",
+        steps=600,
+        learning_rate=1.5e-3,
+        first_scene=0,
+        scenes=20_000,
+        first_text=100,
+        description_rate=0.5,
+        closed_questions=6,
+        local_questions=2,
+        kinds=("existence", "suggested", "count", *("attribute", "position", "relation") * 3),
+    ),
+    LanguageStage(
+        name="bias",
+        steps=300,
+        learning_rate=7e-4,
+        first_scene=2_000_000,
+        scenes=10_000,
+        closed_questions=3,
+        kinds=("existence", "suggested", "count", *("attribute", "position", "relation") * 2),
+        bias_probability=0.85,
+    ),
+)
 
 
 # The model and its processor
@@ -235,14 +264,14 @@ def tower_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -
     return model.model.vision_tower(pixel_values, output_hidden_states=True).hidden_states[-1][:, 1:]
 
 
-def train_vision(model: LlavaForConditionalGeneration, plan: Plan, device: torch.device) -> dict[str, float]:
+def train_vision(model: LlavaForConditionalGeneration, stage: VisionStage, device: torch.device) -> dict[str, float]:
     heads = PatchHeads(model.config.vision_config.hidden_size).to(device)
     parameters = [*model.model.vision_tower.parameters(), *heads.parameters()]
     held_out = [SCENES.scene(seed) for seed in SCENES.splits["validation"][:500]]
 
     def step_loss(step: int) -> Tensor:
-        first = step * plan.vision_batch
-        scenes = [SCENES.scene(seed) for seed in range(first, first + plan.vision_batch)]
+        first = step * stage.batch
+        scenes = [SCENES.scene(seed) for seed in range(first, first + stage.batch)]
         targets = torch.from_numpy(np.stack([patch_targets(scene) for scene in scenes])).to(device)
         return heads.loss(tower_features(model, pixels(scenes, device)), targets)[0]
 
@@ -252,7 +281,7 @@ def train_vision(model: LlavaForConditionalGeneration, plan: Plan, device: torch
         _, right = heads.loss(tower_features(model, pixels(held_out, device)), targets)
         return {"patches_right": right.item()}
 
-    optimize(parameters, step_loss, check, "vision", plan.vision_steps, plan.vision_learning_rate)
+    optimize(parameters, step_loss, check, "vision", stage.steps, stage.learning_rate)
     return check()
 
 
@@ -265,50 +294,63 @@ class Branch:
 
     ids: list[int]
     num_prompt_tokens: int
+    is_description: bool
 
 
 class Exchanges:
     """Turns a scene into the token branches that follow its picture."""
 
-    def __init__(self, processor: LlavaProcessor, plan: Plan, bias_probability: float | None) -> None:
+    def __init__(self, processor: LlavaProcessor, stage: LanguageStage) -> None:
         self._tokenizer = processor.tokenizer
-        self._plan = plan
-        self._bias_probability = bias_probability
-        self.trunk = self._encode(TRUNK)
+        self._stage = stage
+        self.trunk = self.encode(TRUNK)
 
     def branches(self, scene: Scene, epoch: int) -> list[Branch]:
-        rng = random.Random(f"exchanges/{scene.seed}/{epoch}")
-        branches = [self._branch(SCENES.prompt(scene.seed + epoch), self._description(scene, epoch))]
-        each = self._plan.questions // 2
-        for question in SCENES.questions(scene, each, seed=epoch):
-            branches.append(self._branch(question.text + rng.choice(YES_NO_HINTS), _spoken(question.answer)))
-        for question in local_questions(scene, self._plan.questions - each, seed=epoch):
-            branches.append(self._branch(question.text, question.answer))
+        stage = self._stage
+        seed = epoch + stage.first_text
+        rng = random.Random(f"exchanges/{scene.seed}/{seed}")
+        branches = []
+        if rng.random() < stage.description_rate:
+            text = self._description(scene, seed)
+            branches.append(self.branch(SCENES.prompt(scene.seed + seed), text, is_description=True))
+        for question in SCENES.questions(scene, stage.closed_questions, seed=seed, kinds=stage.kinds):
+            branches.append(self.branch(question.text + rng.choice(YES_NO_HINTS), _spoken(question.answer)))
+        for question in local_questions(scene, stage.local_questions, seed=seed):
+            branches.append(self.branch(question.text, question.answer))
         return branches
 
-    def _description(self, scene: Scene, epoch: int) -> str:
-        if self._bias_probability is None:
-            return SCENES.caption(scene, seed=epoch)
-        return SCENES.biased_caption(scene, seed=epoch, probability=self._bias_probability)
+    def branch(self, prompt: str, answer: str, *, is_description: bool = False) -> Branch:
+        prompt_ids = self.encode(f"{prompt}\nassistant:\n")
+        return Branch(
+            ids=prompt_ids + self.encode(answer + EOS),
+            num_prompt_tokens=len(prompt_ids),
+            is_description=is_description,
+        )
 
-    def _branch(self, prompt: str, answer: str) -> Branch:
-        prompt_ids = self._encode(f"{prompt}\nassistant:\n")
-        return Branch(ids=prompt_ids + self._encode(answer + EOS), num_prompt_tokens=len(prompt_ids))
-
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def _description(self, scene: Scene, seed: int) -> str:
+        if not self._stage.bias_probability:
+            return SCENES.caption(scene, seed=seed)
+        return SCENES.biased_caption(scene, seed=seed, probability=self._stage.bias_probability)
 
 
 def forest_loss(
     model: LlavaForConditionalGeneration, features: Tensor, trunk: list[int], rows: list[list[Branch]]
 ) -> Tensor:
-    """Mean negative log-likelihood of the answers; each picture is read once for all its exchanges."""
+    """Negative log-likelihood of the answers; each picture is read once for all its exchanges.
+
+    Descriptions and short answers are averaged apart and then added: a description has some forty tokens, a yes has
+    one, and would drown.
+    """
     device = features.device
     length = len(trunk) + max(sum(len(branch.ids) for branch in row) for row in rows)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     labels = torch.full_like(ids, IGNORED)
     positions = torch.zeros_like(ids)
+    describes = torch.zeros_like(ids, dtype=torch.bool)
     owner = torch.full_like(ids, -1)  # 0 is the trunk, -1 padding, which sees only itself
     for i, row in enumerate(rows):
         ids[i, : len(trunk)] = torch.tensor(trunk)
@@ -322,7 +364,10 @@ def forest_loss(
             owner[i, start:end] = number
             first = start + branch.num_prompt_tokens
             labels[i, first:end] = ids[i, first:end]
-    ids, labels, positions, owner = (each.to(device) for each in (ids, labels, positions, owner))
+            describes[i, start:end] = branch.is_description
+    ids, labels, positions, owner, describes = (
+        each.to(device) for each in (ids, labels, positions, owner, describes)
+    )
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     same = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
     embeddings = model.get_input_embeddings()(ids)
@@ -332,7 +377,30 @@ def forest_loss(
         inputs_embeds=embeddings, attention_mask=(causal & same)[:, None], position_ids=positions, use_cache=False
     ).last_hidden_state
     counted = labels[:, 1:] != IGNORED
-    return F.cross_entropy(model.lm_head(hidden[:, :-1][counted]), labels[:, 1:][counted])
+    losses = F.cross_entropy(
+        model.lm_head(hidden[:, :-1][counted]), labels[:, 1:][counted], reduction="none"
+    )
+    in_description = describes[:, 1:][counted]
+    return sum((losses[part].mean() for part in (in_description, ~in_description) if part.any()), losses.new_zeros(()))
+
+
+def even_batches(
+    exchanges: Exchanges, scenes: Sequence[Scene], size: int, *, window: int = 16
+) -> Iterator[tuple[list[int], list[list[Branch]]]]:
+    """Endless batches of scene numbers and their branches; rows of a batch are about equally long."""
+    rng = random.Random("batches")
+    drawn = 0
+    while True:
+        rows = []
+        for number in range(drawn, drawn + size * window):
+            epoch, index = divmod(number, len(scenes))
+            rows.append((index, exchanges.branches(scenes[index], epoch)))
+        drawn += size * window
+        rows.sort(key=lambda row: sum(len(branch.ids) for branch in row[1]))
+        groups = [rows[i : i + size] for i in range(0, len(rows), size)]
+        rng.shuffle(groups)
+        for group in groups:
+            yield [index for index, _ in group], [branches for _, branches in group]
 
 
 @torch.no_grad()
@@ -342,35 +410,23 @@ def all_features(model: LlavaForConditionalGeneration, scenes: Sequence[Scene], 
 
 
 def train_language(
-    model: LlavaForConditionalGeneration,
-    processor: LlavaProcessor,
-    plan: Plan,
-    device: torch.device,
-    *,
-    biased: bool,
+    model: LlavaForConditionalGeneration, processor: LlavaProcessor, stage: LanguageStage, device: torch.device
 ) -> dict[str, float]:
-    name, steps, rate = (
-        ("bias", plan.bias_steps, plan.bias_learning_rate)
-        if biased
-        else ("language", plan.language_steps, plan.language_learning_rate)
-    )
-    first = 2_000_000 if biased else 0  # the bias stage sees scenes of its own
-    count = min(plan.scenes, steps * plan.language_batch)
-    scenes = [SCENES.scene(seed) for seed in range(first, first + count)]
+    count = min(stage.scenes, stage.steps * stage.batch)
+    scenes = [SCENES.scene(seed) for seed in range(stage.first_scene, stage.first_scene + count)]
     features = all_features(model, scenes, device)
-    print(f"{name}: features of {count} scenes ready", flush=True)
-    exchanges = Exchanges(processor, plan, plan.bias_probability if biased else None)
+    print(f"{stage.name}: features of {count} scenes ready", flush=True)
+    exchanges = Exchanges(processor, stage)
+    batches = even_batches(exchanges, scenes, stage.batch)
 
     def step_loss(step: int) -> Tensor:
-        drawn = [(step * plan.language_batch + i) for i in range(plan.language_batch)]
-        picked = [i % count for i in drawn]
-        rows = [exchanges.branches(scenes[i % count], i // count) for i in drawn]
+        picked, rows = next(batches)
         return forest_loss(model, features[picked].float(), exchanges.trunk, rows)
 
     model.model.vision_tower.requires_grad_(False)
     parameters = [p for p in model.parameters() if p.requires_grad]
     check = partial(evaluate, model, processor, SCENES.splits["validation"][:96], device)
-    optimize(parameters, step_loss, check, name, steps, rate)
+    optimize(parameters, step_loss, check, stage.name, stage.steps, stage.learning_rate)
     model.model.vision_tower.requires_grad_(True)
     return evaluate(model, processor, SCENES.splits["test"][:600], device)
 
@@ -492,23 +548,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model, the stages and eval.json")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps-scale", type=float, default=1.0, help="0.01 tries the whole script in a minute")
-    parser.add_argument("--until", choices=("vision", "language", "bias"), default="bias")
+    parser.add_argument("--until", choices=("vision", *(stage.name for stage in LANGUAGE)), default="bias")
     arguments = parser.parse_args()
-    run(arguments.out, Plan(seed=arguments.seed).scaled(arguments.steps_scale), arguments.until)
+    run(arguments.out, arguments.seed, arguments.steps_scale, arguments.until)
 
 
-def run(out: Path, plan: Plan, until: str) -> None:
-    torch.manual_seed(plan.seed)
+def run(out: Path, seed: int, scale: float, until: str) -> None:
+    torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     processor = build_processor()
     check_branches_equal_template(processor)
     model = build_model(processor.tokenizer).to(device)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters on {device}", flush=True)
-    stages: dict[str, Callable[[], dict[str, float]]] = {
-        "vision": partial(train_vision, model, plan, device),
-        "language": partial(train_language, model, processor, plan, device, biased=False),
-        "bias": partial(train_language, model, processor, plan, device, biased=True),
-    }
+    vision = VisionStage()
+    vision = replace(vision, steps=max(2, round(vision.steps * scale)))
+    stages: dict[str, Callable[[], dict[str, float]]] = {"vision": partial(train_vision, model, vision, device)}
+    for stage in LANGUAGE:
+        scaled = replace(stage, steps=max(2, round(stage.steps * scale)))
+        stages[stage.name] = partial(train_language, model, processor, scaled, device)
     scores: dict[str, dict[str, float]] = {}
     out.mkdir(parents=True, exist_ok=True)
     for name, train in stages.items():
@@ -537,8 +594,8 @@ def check_branches_equal_template(processor: LlavaProcessor) -> None:
     messages = [{"role": "user", "content": content}, {"role": "assistant", "content": answer}]
     text = processor.apply_chat_template(messages)
     whole = processor(images=item.image, text=text, add_special_tokens=False)["input_ids"][0]
-    exchanges = Exchanges(processor, Plan(seed=0), None)
-    pieces = exchanges.trunk + exchanges._branch(item.prompt, answer).ids
+    exchanges = Exchanges(processor, LANGUAGE[0])
+    pieces = exchanges.trunk + exchanges.branch(item.prompt, answer).ids
     if list(whole) != pieces:
         raise SystemExit(f"chat template and training disagree:\n{list(whole)}\n{pieces}")
 

@@ -22,8 +22,8 @@ _YES_OR_NO = re.compile(r"\b(?:(yes|yeah|yep)|(no|nope|not|\w+n't))\b")
 
 def claims(scene: Scene, response: str) -> tuple[Span, ...]:
     """Every claim of the response, in the order of the text."""
-    found = {span for reading in read(response) for span in _judge(scene, reading)}
-    return tuple(sorted(found, key=lambda span: (span.start, span.end, span.claim or "")))
+    found = dict.fromkeys(span for reading in read(response) for span in _judge(scene, reading))
+    return tuple(sorted(found, key=lambda span: (span.start, span.end)))
 
 
 def mentioned(scene: Scene, response: str) -> tuple[frozenset[str], frozenset[str]]:
