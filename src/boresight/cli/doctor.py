@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 from collections.abc import Sequence
@@ -37,7 +36,7 @@ def examine() -> Sequence[Check]:
     checks = [Check(name="python", found=platform.python_version())]
     checks += [_package(name, least) for name, least in _NEEDED.items()]
     checks.append(_torchvision())
-    checks += _device()
+    checks += _devices()
     checks.append(_disk())
     return checks
 
@@ -63,20 +62,12 @@ def _torchvision() -> Check:
     return Check(name="torchvision", found=importlib.metadata.version("torchvision"))
 
 
-def _device() -> list[Check]:
+def _devices() -> list[Check]:
     if importlib.util.find_spec("torch") is None:
         return []
-    import torch
+    from boresight.models.device import describe_devices
 
-    cores = Check(name="processor", found=f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch")
-    device = torch.accelerator.current_accelerator()
-    if device is None:
-        return [cores, Check(name="accelerator", found="none; the demo and small models run on the processor")]
-    found = str(device)
-    if device.type == "cuda":
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        found = f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB, bfloat16 {torch.cuda.is_bf16_supported()}"
-    return [cores, Check(name="accelerator", found=found)]
+    return [Check(name=name, found=found) for name, found in describe_devices().items()]
 
 
 def _disk() -> Check:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _INVISIBLE = ("Cc", "Cf")  # control and format characters
 _LINES = 40  # of training steps, so that a long run does not fill the screen
+_PIPED_WIDTH = 110  # columns of the result table where there is no screen
 _PIPED_EVERY_S = 10.0  # progress lines where nobody can see a bar move
 
 Work = Callable[[str, int, int], None]
@@ -88,7 +89,8 @@ class Terminal:
                 _number(row["difference"], sign=True),
                 _interval(row["difference_low"], row["difference_high"], sign=True),
             )
-        self._out.print(table)
+        width = self._out.width if self._out.is_terminal else _PIPED_WIDTH
+        self._out.print(table, width=max(width, _PIPED_WIDTH))
 
     @contextmanager
     def progress(self) -> Iterator[Work]:

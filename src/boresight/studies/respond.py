@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from boresight import registry
+from boresight.models.device import pick_device
 from boresight.models.generate import Decoding, Request, generate
 from boresight.models.policy import load_policy
 from boresight.studies.evaluate import request
@@ -55,8 +54,7 @@ def respond(
         answered = _answered(out)
         requests = list(_requests(target, limit, media_root))
         missing = [r for r in requests if r.id not in answered]
-        device = torch.accelerator.current_accelerator() or torch.device("cpu")
-        policy = load_policy(model, device=device)
+        policy = load_policy(model, device=pick_device())
         with out.open("a", encoding="utf-8") as handle:
             for response in generate(policy, missing, decoding, lambda d, t: progress("answering", d, t)):
                 handle.write(json.dumps(asdict(response), ensure_ascii=False) + "\n")

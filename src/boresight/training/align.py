@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from boresight.data.loading import Loaded, load_records
 from boresight.errors import UsageError
 from boresight.media.resolver import Resolver
 from boresight.media.seeds import derive_seed
+from boresight.models.device import pick_device
 from boresight.models.generate import Decoding, Request, generate
 from boresight.models.policy import Policy, Precision, load_policy
 from boresight.records import Media, Record
@@ -104,7 +103,7 @@ def prepare(job: Job, listener: Listener) -> Prepared:
     items = make_items(train_records, [view.text for view in job.method.objective.views], job.pairing)
     stage = job.method.stages[0]
     precision = _storage(job.settings, has_adapter=stage.lora is not None)
-    policy = load_policy(job.model, precision=precision, device=_device(job.settings), lora=stage.lora)
+    policy = load_policy(job.model, precision=precision, device=pick_device(job.settings.device), lora=stage.lora)
     encoder = ItemEncoder(
         encoder=policy.encoder,
         pictures=PictureCache(_reader(loaded)),
@@ -271,12 +270,6 @@ def _reader(loaded: Sequence[Loaded]) -> Callable[[Media], bytes]:
 
 def _key(medium: Media) -> tuple[str | None, str | None]:
     return medium.sha256, medium.uri
-
-
-def _device(settings: RunSettings) -> torch.device:
-    if settings.device != "auto":
-        return torch.device(settings.device)
-    return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
 def _storage(settings: RunSettings, *, has_adapter: bool) -> Precision:

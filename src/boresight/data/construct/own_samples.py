@@ -49,18 +49,21 @@ def record_from_samples(
 ) -> Record | None:
     """A record of all distinct samples, with one preference; None when no two of them make a pair.
 
-    The chosen sample has the fewest false mentions and, among those, covers most. The rejected one has the most
-    false mentions among the samples that cover no more than the chosen one does, so that saying less can never be
-    what is preferred.
+    The chosen sample has the most objects right less objects made up. The rejected one has the fewest among those
+    that cover no more and make up no less, so that neither saying less nor saying more can be what is preferred.
     """
     distinct = list({sample.text: sample for sample in samples if sample.text}.values())
     if len(distinct) < 2:
         return None
-    chosen = min(distinct, key=lambda s: (s.false_mentions, -s.covered, len(s.text)))
-    worse = [s for s in distinct if s.false_mentions > chosen.false_mentions and s.covered <= chosen.covered]
+    chosen = max(distinct, key=_quality)
+    worse = [
+        s
+        for s in distinct
+        if s.covered <= chosen.covered and s.false_mentions >= chosen.false_mentions and _quality(s) < _quality(chosen)
+    ]
     if not worse:
         return None
-    rejected = max(worse, key=lambda s: (s.false_mentions, s.covered))
+    rejected = min(worse, key=_quality)
     names = {sample.text: f"sample-{number}" for number, sample in enumerate(distinct)}
     return Record(
         id=id,
@@ -72,7 +75,7 @@ def record_from_samples(
             Preference(
                 chosen=names[chosen.text],
                 rejected=names[rejected.text],
-                margin=float(rejected.false_mentions - chosen.false_mentions),
+                margin=float(_quality(chosen) - _quality(rejected)),
                 by=_JUDGE,
             ),
         ),
@@ -83,6 +86,10 @@ def record_from_samples(
             annotators=(Annotator(id=_JUDGE, kind="rule"),),
         ),
     )
+
+
+def _quality(sample: Sample) -> int:
+    return sample.covered - sample.false_mentions
 
 
 def _candidate(id: str, sample: Sample, model: str, sampling: Mapping[str, float]) -> Candidate:

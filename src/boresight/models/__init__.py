@@ -1,0 +1,1 @@
+"""Models: scoring, generation, and what differs between families."""
