@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import time
 import unicodedata
@@ -107,13 +106,13 @@ class Terminal:
 
     @contextmanager
     def quiet_libraries(self) -> Iterator[None]:
-        """Keep other libraries' chatter and bars out of the output; their errors still show."""
-        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        logging.captureWarnings(True)
-        logging.getLogger("py.warnings").addHandler(logging.NullHandler())
-        with warnings.catch_warnings():
+        """Keep other libraries' notes and bars out of the output; their errors still show."""
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its note about forks is not for users
+        from boresight.models.quiet import quiet_transformers
+
+        with quiet_transformers(), warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.filterwarnings("ignore", category=FutureWarning)  # about other libraries' next versions
             yield
 
     @property

@@ -130,7 +130,7 @@ class Encoder:
             ]
         return torch.tensor(answer_ids, dtype=torch.long)
 
-    def check_length(self, prompt: EncodedPrompt, answers: Mapping[str, Int[Tensor, " token"]]) -> None:
+    def check_length(self, prompt: EncodedPrompt, answers: Mapping[str, Int[Tensor, " _token"]]) -> None:
         """Refuse what the model cannot hold, instead of cutting it.
 
         Raises:

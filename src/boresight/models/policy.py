@@ -51,7 +51,7 @@ class Answered:
     """One prompt with the answers to score after it."""
 
     prompt: EncodedPrompt
-    answers: tuple[Int[Tensor, " token"], ...] = field(default=())
+    answers: tuple[Int[Tensor, " _token"], ...] = field(default=())
 
 
 class Policy(nn.Module):

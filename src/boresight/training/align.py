@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from boresight.data.loading import Loaded, load_records
-from boresight.errors import UsageError
+from boresight.errors import InputError, UsageError
 from boresight.media.resolver import Resolver
 from boresight.media.seeds import derive_seed
 from boresight.models.device import pick_device
@@ -98,9 +98,10 @@ def prepare(job: Job, listener: Listener) -> Prepared:
         BoresightError: As `align`.
     """
     loaded = load_all(job.sources, media_root=job.media_root, allow_outside=job.allow_outside)
+    files = _files(loaded)
     records = [record for source in loaded for record in source.records]
     train_records, held_out = split(records, job.holdout, job.settings.seed)
-    items = make_items(train_records, [view.text for view in job.method.objective.views], job.pairing)
+    items = make_items(train_records, [view.text for view in job.method.objective.views], job.pairing, files)
     stage = job.method.stages[0]
     precision = _storage(job.settings, has_adapter=stage.lora is not None)
     policy = load_policy(job.model, precision=precision, device=pick_device(job.settings.device), lora=stage.lora)
@@ -254,6 +255,20 @@ def _probe(records: Sequence[Record], encoder: ItemEncoder, job: Job) -> Callabl
         return [answer.num_tokens for answer in generate(policy, requests, decoding)]
 
     return probe
+
+
+def _files(loaded: Sequence[Loaded]) -> dict[str, str]:
+    """Record id to the file it came from."""
+    files: dict[str, str] = {}
+    for source in loaded:
+        for record in source.records:
+            if record.id in files:
+                raise InputError(
+                    f"the id {record.id!r} is used in {files[record.id]} too; ids must be unique over all --data.",
+                    source=str(source.source),
+                )
+            files[record.id] = str(source.source)
+    return files
 
 
 def _reader(loaded: Sequence[Loaded]) -> Callable[[Media], bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from jaxtyping import Int
 from PIL import Image
@@ -33,11 +32,13 @@ class Item:
     swaps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """For a text that was judged under other media: place in the prompt -> medium to read instead."""
 
-    @cached_property
-    def place(self) -> tuple[str | None, int | None]:
-        """File and row (from 1) that the item came from, for errors."""
-        source = self.record.provenance
-        return (source.dataset, source.row) if source else (None, None)
+    file: str | None = None
+    """Where the record was read from, for errors."""
+
+    @property
+    def place(self) -> tuple[str, int | None]:
+        """File (or record) and row (from 1) that the item came from, for errors."""
+        return _place(self.record, self.file)
 
     def media(self, text: str) -> tuple[Media, ...]:
         """What the prompt shows when `text` is scored, in the order of its places."""
@@ -94,50 +95,71 @@ class ItemEncoder:
         return self.inputs[input](image, seed=derive_seed(self.seed, item.record.id, f"{input}/{index}"))
 
 
-def make_items(records: Iterable[Record], texts: Sequence[str], rule: str = "preferences") -> list[Item]:
+def make_items(
+    records: Iterable[Record],
+    texts: Sequence[str],
+    rule: str = "preferences",
+    files: Mapping[str, str] | None = None,
+) -> list[Item]:
     """The items of some records: one per pair where the objective compares answers, else one per record.
 
     Args:
         texts: Names that the objective reads. With `rejected` among them an item is a pair; else every record's
             best candidate is `chosen`.
         rule: How pairs are made from candidates, see `boresight.data.pairing`.
+        files: Record id to the file it was read from, for errors.
 
     Raises:
         RecordError: If a record has nothing that the objective can read.
     """
     items = []
     for record in records:
-        found = _pair_items(record, rule) if "rejected" in texts else _single_items(record)
+        file = (files or {}).get(record.id)
+        found = _pair_items(record, rule, file) if "rejected" in texts else _single_items(record, file)
         if not found:
-            source = record.provenance
+            source, row = _place(record, file)
             raise RecordError(
                 f"record {record.id!r} gives no {' and '.join(texts)}: it is of task {record.task!r} with "
                 f"{len(record.candidates)} candidates. Choose a method that reads such data, or drop the row.",
-                source=source.dataset if source else None,
-                row=source.row if source else None,
+                source=source,
+                row=row,
             )
         items += found
     return items
 
 
-def _pair_items(record: Record, rule: str) -> list[Item]:
+def _place(record: Record, file: str | None) -> tuple[str, int | None]:
+    origin = record.provenance
+    if origin is None or origin.row is None:
+        return f"{file}, record {record.id!r}" if file else f"record {record.id!r}", None
+    return file or origin.dataset or f"record {record.id!r}", origin.row
+
+
+def _pair_items(record: Record, rule: str, file: str | None) -> list[Item]:
     return [
         Item(
             id=f"{record.id}#{pair.chosen.id}>{pair.rejected.id}",
             record=record,
             texts={"chosen": pair.chosen.messages, "rejected": pair.rejected.messages},
             swaps={"chosen": _swaps(pair.chosen), "rejected": _swaps(pair.rejected)},
+            file=file,
         )
         for pair in pairs(record, rule)
     ]
 
 
-def _single_items(record: Record) -> list[Item]:
+def _single_items(record: Record, file: str | None) -> list[Item]:
     preferred = {p.chosen for p in record.preferences}
     desired = [c for c in record.candidates if c.id in preferred or c.label]
     best = desired or ([] if record.preferences else [c for c in record.candidates if c.label is None])
     return [
-        Item(id=f"{record.id}#{c.id}", record=record, texts={"chosen": c.messages}, swaps={"chosen": _swaps(c)})
+        Item(
+            id=f"{record.id}#{c.id}",
+            record=record,
+            texts={"chosen": c.messages},
+            swaps={"chosen": _swaps(c)},
+            file=file,
+        )
         for c in best[:1]
     ]
 
@@ -167,6 +189,6 @@ class _Located:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         source, row = self._item.place
         if isinstance(error, InputError):
-            raise error.at(source=source or f"record {self._item.id}", row=row) from error
-        if isinstance(error, ModelError) and source:
+            raise error.at(source=source, row=row) from error
+        if isinstance(error, ModelError):
             raise ModelError(f"{InputError(str(error), source=source, row=row)}") from error

@@ -334,7 +334,7 @@ class Trainer:
         logps = forest.gather(self.views, policy, reference)
         reduced = self.objective.reduce(logps, counts)
         if not bool(torch.isfinite(reduced.loss)):
-            raise self._diverged(f"the loss is {float(reduced.loss)}", part)
+            raise self._diverged(f"the loss is {float(reduced.loss.detach())}", part)
         # Processes average their gradients, while each holds its share of a sum.
         self._accelerator.backward(reduced.loss * self._accelerator.num_processes)
         totals.add(reduced, logps)

@@ -1,0 +1,178 @@
+"""Bad input ends a run before any training, with one line that names file, row and fix."""
+
+from __future__ import annotations
+
+import fcntl
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from cli_examples import Outcome, Rows, Run, jpeg
+
+
+def assert_refused(outcome: Outcome, *words: str) -> None:
+    """Exit code 2, one line on standard error, no training, and every word in it."""
+    assert outcome.code == 2
+    assert "step " not in outcome.out
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert [word for word in words if word not in lines[0]] == []
+
+
+def test_a_missing_column_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=3, rejected=...)
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 3 of", "rows.jsonl", "rejected")
+
+
+def test_an_empty_chosen_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=2, chosen={"from": "gpt", "value": " "})
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 2 of", "rows.jsonl", "empty")
+
+
+def test_equal_answers_are_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    same = {"from": "gpt", "value": "The same."}
+    data = rows(bad=2, chosen=same, rejected=same)
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 2 of", "rows.jsonl", "same")
+
+
+def test_a_placeholder_inside_user_text_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=4, rejected={"from": "gpt", "value": "I see <|image_pad|> here."})
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 4 of", "rows.jsonl", "<|image_pad|>")
+
+
+def test_a_special_token_of_the_model_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=4, rejected={"from": "gpt", "value": "It ends </s> here."})
+    outcome = run(
+        "align", "--model", model_folder, "--data", data, "--method", "dpo", "--holdout", "0", "--out", tmp_path / "out"
+    )
+    assert_refused(outcome, "row 4 of", "rows.jsonl", "</s>", "special token")
+
+
+@pytest.mark.parametrize(("images", "count"), [(["1.png", "2.png"], "2"), ([], "0")])
+def test_pictures_without_places_are_refused(
+    run: Run, rows: Rows, model_folder: Path, tmp_path: Path, images: list[str], count: str
+) -> None:
+    data = rows(bad=1, images=images)
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 1 of", "rows.jsonl", count)
+
+
+def test_a_truncated_jpeg_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=2, images=["cut.jpg"])
+    whole = jpeg()
+    (data.parent / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 2 of", "rows.jsonl", "cut.jpg", "cut off")
+
+
+def test_a_png_bomb_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=2, images=["bomb.png"])
+    (data.parent / "bomb.png").write_bytes(_bomb(50_000, 50_000))
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 2 of", "rows.jsonl", "bomb.png", "too large")
+
+
+def test_a_path_outside_the_root_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=2, images=["../secret.jpg"])
+    (tmp_path / "secret.jpg").write_bytes(jpeg())
+    outcome = run("align", "--model", model_folder, "--data", data, "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "row 2 of", "rows.jsonl", "secret.jpg", "outside")
+
+
+def test_the_same_path_is_read_when_the_user_allows_it(
+    run: Run, rows: Rows, model_folder: Path, tmp_path: Path
+) -> None:
+    data = rows(bad=2, images=["../secret.jpg"])
+    (tmp_path / "secret.jpg").write_bytes(jpeg())
+    outcome = run(
+        "align", "--model", model_folder, "--data", data, "--method", "dpo", "--allow-outside", "--dry-run",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_a_prompt_too_long_for_the_model_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    long = [{"from": "human", "value": "<image>" + "describe the sky " * 300}]
+    data = rows(bad=3, conversations=long)
+    outcome = run(
+        "align", "--model", model_folder, "--data", data, "--method", "dpo", "--holdout", "0", "--out", tmp_path / "out"
+    )
+    assert_refused(outcome, "row 3 of", "rows.jsonl", "prompt has", "at most 400")
+
+
+def test_an_answer_that_would_be_cut_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    data = rows(bad=3, rejected={"from": "gpt", "value": "a small red circle " * 300})
+    outcome = run(
+        "align", "--model", model_folder, "--data", data, "--method", "dpo", "--holdout", "0", "--out", tmp_path / "out"
+    )
+    assert_refused(outcome, "row 3 of", "rows.jsonl", "'rejected' would be cut", "at most 400")
+
+
+def test_a_text_model_given_pictures_is_refused(run: Run, rows: Rows, text_model_folder: Path, tmp_path: Path) -> None:
+    outcome = run("align", "--model", text_model_folder, "--data", rows(), "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "rows.jsonl", "model of text only")
+
+
+def test_an_output_folder_in_use_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with (out / "run.lock").open("w") as holder:
+        holder.write("4711")
+        holder.flush()
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        outcome = run("align", "--model", model_folder, "--data", rows(), "--method", "dpo", "--out", out)
+    assert_refused(outcome, str(out), "in use", "4711")
+
+
+def test_a_checkpoint_with_a_flipped_bit_is_refused(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = ("align", "--model", model_folder, "--data", rows(), "--method", "dpo", "--out", out, "--samples", "0")
+    assert run(*common).code == 0
+    (weights,) = (out / "checkpoints").glob("*/weights.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert_refused(run(*common, "--resume"), "weights.safetensors", "changed after it was written")
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    outcome = run(
+        "align", "--model", model_folder, "--data", rows(8), "--method", "dpo", "--out", tmp_path / "out",
+        "--set", "stages.0.learning_rate=1e30", "--set", "stages.0.batch_items=2", "--set", "stages.0.warmup=0",
+        "--samples", "0",
+    )  # fmt: skip
+    assert outcome.code == 2
+    (line,) = [line for line in outcome.err.splitlines() if "warning" not in line]
+    assert "not finite" in line or "loss is" in line
+    assert "items rows" in line and "learning rate" in line
+
+
+def test_an_unknown_method_suggests_the_nearest(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    outcome = run("align", "--model", model_folder, "--data", rows(), "--method", "dop", "--out", tmp_path / "out")
+    assert_refused(outcome, "no method named 'dop'", "Did you mean 'dpo'?")
+
+
+def test_an_unknown_setting_suggests_the_nearest(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    outcome = run(
+        "align", "--model", model_folder, "--data", rows(), "--method", "dpo", "--out", tmp_path / "out",
+        "--set", "objective.0.betta=1",
+    )  # fmt: skip
+    assert_refused(outcome, "betta", "Did you mean 'beta'?")
+
+
+def test_a_missing_model_is_refused(run: Run, rows: Rows, tmp_path: Path) -> None:
+    outcome = run("align", "--model", tmp_path / "none", "--data", rows(), "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "none")
+
+
+def _bomb(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
