@@ -1,0 +1,34 @@
+"""Runs before any first-party import: shape checks for tensor code, one thread, and where public files are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Only where tensors are handled: checking every first-party call doubles the time to import.
+install_import_hook(
+    [
+        "boresight.objectives",
+        "boresight.models.answer_head",
+        "boresight.models.tree_attention",
+        "boresight.training.forest",
+    ],
+    "shape_checks.check",
+)
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums in another order are not bit-equal
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def fixtures_dir() -> Path:
+    """Folder of real public files with published numbers."""
+    default = Path(__file__).parents[2] / "shared" / "fixtures"
+    folder = Path(os.environ.get("BORESIGHT_FIXTURES", default))
+    if not folder.is_dir():
+        pytest.skip(f"no fixture folder {folder}; set BORESIGHT_FIXTURES to the folder of public files")
+    return folder
