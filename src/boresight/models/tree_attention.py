@@ -81,8 +81,8 @@ def no_mask(device: torch.device) -> Bool[Tensor, "1 1 1 1"]:
 def tree_attention(
     module: nn.Module,
     query: Float[Tensor, "batch head token channel"],
-    key: Float[Tensor, "batch key_head token channel"],
-    value: Float[Tensor, "batch key_head token channel"],
+    key: Float[Tensor, "batch key_head path channel"],
+    value: Float[Tensor, "batch key_head path channel"],
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
