@@ -187,10 +187,12 @@ def test_what_a_library_prints_does_not_disturb_the_answers() -> None:
 
 @pytest.mark.parametrize("verb", [b"lie", b"lie_mime"])
 def test_an_answer_that_makes_no_sense_is_refused(verb: bytes) -> None:
+    before = children_of(os.getpid())
     with evil_pool() as pool:
         with pytest.raises(MediaError, match="makes no sense"):
             pool.decode(verb)
         assert pool.decode(b"good").width_px == 4
+        assert len(children_of(os.getpid()) - before) == 1  # those that lied are gone
 
 
 def test_a_picture_larger_than_the_limit_cannot_come_back() -> None:

@@ -188,7 +188,7 @@ def test_inline_data_are_refused_unless_allowed(root: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["data:image/png;base64,@@@@", "data:image/svg+xml,%3Csvg%3E", "data:"])
 def test_inline_data_that_are_not_base64_are_refused(root: Path, uri: str) -> None:
-    with pytest.raises(MediaError, match="base64"):
+    with pytest.raises(MediaError, match=r"is not valid base64|without base64"):
         Resolver(root=root, allow_inline=True).read(uri)
 
 
