@@ -2,14 +2,17 @@
 
     python scripts/train_nano.py --out runs/nano
 
-Three stages, each resumable (a finished stage is read back from `--out`):
+Four stages, each resumable (a finished stage is read back from `--out`):
 
   vision     the tower alone learns to name color, shape and size of what each patch belongs to. Captions alone leave
              it nearly blind for thousands of steps; this takes minutes.
   language   projector and language model learn true descriptions, short local questions and yes/no questions.
-             The tower is frozen, so its features are computed once per scene.
+             From here on the tower is frozen, so its features are computed once per scene.
+  questions  the same with more questions, mostly of the kinds that take two looks: attribute, position, relation.
   bias       a short stage on captions that also add what usually comes along: the model learns to hallucinate as
              real ones do, from co-occurrence. This is the base model that ships.
+
+The model, its card and `eval.json` are written to `--out`; copy `--out/model` to `src/boresight/models/nano`.
 """
 
 from __future__ import annotations
@@ -120,6 +123,31 @@ LANGUAGE = (
 )
 
 
+CARD = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: image-text-to-text
+---
+# Boresight nano
+
+A vision-language model of {parameters:.2f} M parameters that describes the procedural `scenes` world of Boresight and
+answers yes/no questions about it. It is made to hallucinate: its last training stage added objects that usually occur
+together, so that preference training has something to undo, in minutes, on a laptop. It knows nothing else.
+
+Class `LlavaForConditionalGeneration`; pictures of 96 x 96 pixels become 36 tokens; context 1,024 tokens.
+Trained from nothing by `scripts/train_nano.py`; all data come from the world, none from elsewhere.
+
+Figures after each stage, on {num_scenes} held-out scenes, greedy decoding, judged by the world's oracle:
+
+| | {header} |
+|---|{rule}
+{table}
+`coverage`: objects present that a description names. `chair_i`: named objects that are absent. `chair_s`: descriptions
+with at least one such object. `false_suggested`: absent objects named that the co-occurrence table suggests.
+`yes_no_*`: accuracy on balanced questions, by kind. `said_yes`: share of answers that say yes.
+"""
+
+
 # The model and its processor
 
 
@@ -135,9 +163,13 @@ def build_processor() -> LlavaProcessor:
     )
     tokenizer.train_from_iterator(_corpus(4000), trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, bos_token=BOS, eos_token=EOS, model_max_length=1024
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        bos_token=BOS,
+        eos_token=EOS,
+        model_max_length=1024,
+        padding_side="left",
     )
-    fast.padding_side = "left"
     images = CLIPImageProcessorPil(
         size={"shortest_edge": SIDE_PX},
         crop_size={"height": SIDE_PX, "width": SIDE_PX},
@@ -365,9 +397,7 @@ def forest_loss(
             first = start + branch.num_prompt_tokens
             labels[i, first:end] = ids[i, first:end]
             describes[i, start:end] = branch.is_description
-    ids, labels, positions, owner, describes = (
-        each.to(device) for each in (ids, labels, positions, owner, describes)
-    )
+    ids, labels, positions, owner, describes = (each.to(device) for each in (ids, labels, positions, owner, describes))
     causal = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     same = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
     embeddings = model.get_input_embeddings()(ids)
@@ -377,9 +407,7 @@ def forest_loss(
         inputs_embeds=embeddings, attention_mask=(causal & same)[:, None], position_ids=positions, use_cache=False
     ).last_hidden_state
     counted = labels[:, 1:] != IGNORED
-    losses = F.cross_entropy(
-        model.lm_head(hidden[:, :-1][counted]), labels[:, 1:][counted], reduction="none"
-    )
+    losses = F.cross_entropy(model.lm_head(hidden[:, :-1][counted]), labels[:, 1:][counted], reduction="none")
     in_description = describes[:, 1:][counted]
     return sum((losses[part].mean() for part in (in_description, ~in_description) if part.any()), losses.new_zeros(()))
 
@@ -532,7 +560,7 @@ def description_scores(scenes: Sequence[Scene], texts: Sequence[str]) -> dict[st
         "chair_i": false / max(1, covered + false),
         "chair_s": hallucinating / len(scenes),
         "false_suggested": suggested / max(1, false),
-        "distinct_words": float(np.mean([len(text.split()) for text in texts])),
+        "words": float(np.mean([len(text.split()) for text in texts])),
     }
 
 
@@ -582,8 +610,27 @@ def run(out: Path, seed: int, scale: float, until: str) -> None:
             break
     folder = out / "model"
     model.save_pretrained(folder)
+    processor.tokenizer.backend_tokenizer.no_padding()  # generation left its padding there
     processor.save_pretrained(folder)
+    (folder / "README.md").write_text(model_card(model, scores))
     (out / "eval.json").write_text(json.dumps(scores, indent=1) + "\n")
+
+
+def model_card(model: LlavaForConditionalGeneration, scores: dict[str, dict[str, float]]) -> str:
+    """What the model is, and the figures of this very run."""
+    stages = [name for name in scores if "coverage" in scores[name]]
+    rows = [name for name in scores[stages[-1]] if name != "num_scenes"] if stages else []
+    table = ""
+    for name in rows:
+        values = [f"{scores[stage][name]:.3f}" for stage in stages]
+        table += f"| {name} | {' | '.join(values)} |\n"
+    return CARD.format(
+        parameters=model.num_parameters() / 1e6,
+        num_scenes=scores[stages[-1]]["num_scenes"] if stages else 0,
+        header=" | ".join(stages),
+        rule="--:|" * len(stages),
+        table=table,
+    )
 
 
 def check_branches_equal_template(processor: LlavaProcessor) -> None:
