@@ -29,6 +29,7 @@ from boresight.models.answer_head import answer_logps
 from boresight.models.encoding import EncodedPrompt, Encoder
 from boresight.models.tree_attention import Tree, TreeLayout
 
+_ORIGIN = {"_name_or_path", "architectures", "dtype", "transformers_version", "_attn_implementation"}
 Precision = Literal["float32", "bfloat16", "float16", "float64"]
 
 
@@ -220,13 +221,26 @@ def make_policy(model: PreTrainedModel, processor: Any, *, lora: Lora | None = N
     return Policy(model if lora is None else _adapt(model, lora), encoder)
 
 
-def fingerprint(policy: Policy) -> str:
-    """Hash of the configuration and all weights; equal for equal models, whatever they are called."""
-    digest = hashlib.sha256(policy.config.to_json_string(use_diff=False).encode())
-    for name, value in sorted(policy.bare.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+def fingerprint(policy: Policy, *, adapter: bool = True) -> str:
+    """Hash of the configuration and the weights; equal for equal models, whatever they are called.
+
+    Args:
+        adapter: Whether the adapter's weights count. Without them it is the base model's own hash.
+    """
+    digest = hashlib.sha256(json.dumps(_without_origin(policy.config.to_dict()), sort_keys=True).encode())
+    weights = {name.replace(".base_layer.", "."): value for name, value in policy.bare.state_dict().items()}
+    for name, value in sorted(weights.items()):
+        if adapter or ".lora_" not in name:
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _without_origin(config: Any) -> Any:
+    """A configuration without what saving and loading write into it."""
+    if isinstance(config, dict):
+        return {k: _without_origin(v) for k, v in config.items() if k not in _ORIGIN}
+    return config
 
 
 def _end_ids(model: PreTrainedModel) -> tuple[int, ...]:

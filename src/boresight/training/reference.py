@@ -126,6 +126,5 @@ class Cached:
 def reference_key(policy: Policy, *, precision: str, shared: bool) -> str:
     """What a cached reference value depends on besides its row."""
     backend = type(getattr(policy.encoder.processor, "image_processor", None)).__name__
-    with policy.adapter_off():
-        weights = fingerprint(policy)
+    weights = fingerprint(policy, adapter=False)
     return "|".join((weights, precision, str(shared), backend, torch.__version__, transformers.__version__))
