@@ -32,3 +32,8 @@ def fixtures_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no fixture folder {folder}; set BORESIGHT_FIXTURES to the folder of public files")
     return folder
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pass what other packages say about names that must stay for the oldest transformers that is supported."""
+    config.addinivalue_line("filterwarnings", "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")

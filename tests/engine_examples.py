@@ -150,10 +150,20 @@ def same(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) 
     return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
 
 
-def relative(first: torch.Tensor, second: torch.Tensor) -> float:
-    """Largest difference as a share of the largest value."""
-    scale = float(second.abs().max())
-    return float((first - second).abs().max()) / (scale or 1.0)
+def differing(
+    first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor], tolerance: float
+) -> dict[str, float]:
+    """Gradients that differ by more than a share of their largest value, by name.
+
+    Values below a thousandth of the largest gradient of all are held against that: some are zero but for rounding,
+    such as those of key biases, which softmax cancels.
+    """
+    floor = 1e-3 * max(float(g.abs().max()) for g in second.values())
+    found = {}
+    for name, value in first.items():
+        scale = max(float(second[name].abs().max()), floor)
+        found[name] = float((value - second[name]).abs().max()) / scale
+    return {name: difference for name, difference in found.items() if not difference <= tolerance}
 
 
 def gradients(policy: Policy) -> dict[str, torch.Tensor]:
