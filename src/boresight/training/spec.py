@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,9 +127,10 @@ def to_jsonable(value: Any) -> Any:
     return value
 
 
-def _override(target: Any, path: list[str], value: Any, whole: str) -> Any:
+def _override(target: Any, path: list[str], value: Any, whole: str, hint: Any = None) -> Any:
+    """Args: hint is the declared type of `target`, when a field declares one."""
     if not path:
-        return _coerce(value, target, whole)
+        return _checked(value, target, hint or type(target), whole)
     head, rest = path[0], path[1:]
     if isinstance(target, Objective):
         terms = _replace_at(target.terms, head, rest, value, whole)
@@ -143,7 +145,9 @@ def _override(target: Any, path: list[str], value: Any, whole: str) -> Any:
         known = [f.name for f in dataclasses.fields(target)]
         if head not in known:
             raise _unknown(head, known, whole)
-        return dataclasses.replace(target, **{head: _override(getattr(target, head), rest, value, whole)})
+        declared = typing.get_type_hints(type(target))[head]
+        new = _override(getattr(target, head), rest, value, whole, declared)
+        return dataclasses.replace(target, **{head: new})
     raise UsageError(f"--set {whole}: {head!r} lies inside a plain value; the path is too long.")
 
 
@@ -154,25 +158,40 @@ def _replace_at(items: tuple[Any, ...], head: str, rest: list[str], value: Any, 
     return (*items[:index], _override(items[index], rest, value, whole), *items[index + 1 :])
 
 
-def _coerce(value: Any, current: Any, whole: str) -> Any:
-    """The value in the type of what it replaces."""
-    if isinstance(current, bool) != isinstance(value, bool) and current is not None:
-        raise UsageError(f"--set {whole}: expected {_kind(current)}, got {value!r}.")
-    if isinstance(current, float) and isinstance(value, int):
-        return float(value)
-    if isinstance(current, tuple) and isinstance(value, list):
-        return tuple(value)
-    if dataclasses.is_dataclass(current) and isinstance(value, dict):
-        return dataclasses.replace(current, **value)  # type: ignore[type-var]
-    if current is None or value is None or isinstance(value, type(current)):
-        return value
-    raise UsageError(f"--set {whole}: expected {_kind(current)}, got {value!r}.")
+def _checked(value: Any, current: Any, hint: Any, whole: str) -> Any:
+    """The value as the declared type has it."""
+    for choice in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
+        if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if typing.get_origin(choice) is Literal and value in typing.get_args(choice):
+            return value
+        if typing.get_origin(choice) is tuple and isinstance(value, list):
+            return tuple(value)
+        if choice in (int, str, bool) and type(value) is choice:
+            return value
+        if choice is type(None) and value is None:
+            return None
+        if dataclasses.is_dataclass(choice) and isinstance(value, dict):
+            return _filled(choice, current, value, whole)
+    raise UsageError(f"--set {whole}: expected {_words(hint)}, got {value!r}.")
 
 
-def _kind(value: Any) -> str:
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(
-        type(value), type(value).__name__
-    )
+def _filled(kind: Any, current: Any, values: dict[str, Any], whole: str) -> Any:
+    filled = current if isinstance(current, kind) else kind()
+    for name, value in values.items():
+        filled = _override(filled, [name], value, f"{whole}.{name}")
+    return filled
+
+
+def _words(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_words(choice) for choice in typing.get_args(hint))
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is tuple:
+        return "a list"
+    known = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+    return known.get(hint, f"an object ({getattr(hint, '__name__', hint)})")
 
 
 def _parse(text: str) -> Any:

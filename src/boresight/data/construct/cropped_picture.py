@@ -50,7 +50,10 @@ def cropped_pair(
                 width_px=piece.width,
                 height_px=piece.height,
                 derived=Derivation(
-                    source=medium.id, transform=_TRANSFORM, params=dataclasses.asdict(crop), seed=piece_seed
+                    source=medium.id,
+                    transform=_TRANSFORM,
+                    params={"area": list(crop.area), "max_aspect": crop.max_aspect},
+                    seed=piece_seed,
                 ),
             )
         )
