@@ -114,7 +114,5 @@ def _row(row: int | None) -> str | None:
     return None if row is None else f"row {row}"
 
 
-def _rebuild_input_error(
-    cls: type[InputError], reason: str, source: str | None, row: int | None
-) -> InputError:
+def _rebuild_input_error(cls: type[InputError], reason: str, source: str | None, row: int | None) -> InputError:
     return cls(reason, source=source, row=row)

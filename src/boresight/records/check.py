@@ -71,17 +71,13 @@ def _check_ids(record: Record) -> None:
     ):
         repeated = [id for id, count in Counter(ids).items() if count > 1]
         if repeated:
-            raise RecordError(
-                f"{name} id {repeated[0]!r} is used twice; ids must be unique within the record."
-            )
+            raise RecordError(f"{name} id {repeated[0]!r} is used twice; ids must be unique within the record.")
 
 
 def _check_medium(medium: Media, record: Record) -> None:
     if medium.kind == "frames":
         if not medium.frames:
-            raise RecordError(
-                f"medium {medium.id!r} is of kind 'frames' but lists none; name one file per frame."
-            )
+            raise RecordError(f"medium {medium.id!r} is of kind 'frames' but lists none; name one file per frame.")
     elif not medium.uri and not medium.sha256:
         raise RecordError(f"medium {medium.id!r} has neither a uri nor a sha256, so it cannot be read.")
     if medium.derived is not None:
@@ -132,9 +128,7 @@ def _check_candidate(candidate: Candidate, record: Record) -> None:
         raise RecordError(f"{where} is empty; an answer needs text. Drop the row or write the answer.")
     _check_messages(candidate.messages, record, where)
     if candidate.messages[0].role != "assistant":
-        raise RecordError(
-            f"{where} starts with the role {candidate.messages[0].role!r}; expected 'assistant'."
-        )
+        raise RecordError(f"{where} starts with the role {candidate.messages[0].role!r}; expected 'assistant'.")
     if candidate.rank is not None and candidate.rank < 1:
         raise RecordError(f"{where} has rank {candidate.rank}; ranks start at 1, the best.")
     for swap in candidate.media_map:
@@ -150,13 +144,9 @@ def _check_span(span: Span, candidate: Candidate, record: Record, where: str) ->
     try:
         text = candidate.messages[span.message].parts[span.part].text or ""
     except IndexError:
-        raise RecordError(
-            f"{where} has a span in message {span.message}, part {span.part}, which it lacks."
-        ) from None
+        raise RecordError(f"{where} has a span in message {span.message}, part {span.part}, which it lacks.") from None
     if not 0 <= span.start <= span.end <= len(text):
-        raise RecordError(
-            f"{where} has a span [{span.start}, {span.end}) outside its text of {len(text)} characters."
-        )
+        raise RecordError(f"{where} has a span [{span.start}, {span.end}) outside its text of {len(text)} characters.")
     if span.media is not None:
         _known(span.media, record.media, f"{where} has a span about", "medium")
 
@@ -176,13 +166,9 @@ def _check_media_are_used(record: Record) -> None:
 def _check_task(record: Record) -> None:
     needed = _NEEDED_CANDIDATES.get(record.task, 0)
     if len(record.candidates) < needed:
-        raise RecordError(
-            f"task {record.task!r} needs {needed} candidates or more, got {len(record.candidates)}."
-        )
+        raise RecordError(f"task {record.task!r} needs {needed} candidates or more, got {len(record.candidates)}.")
     if record.task == "preference" and not record.preferences:
-        raise RecordError(
-            "task 'preference' needs a preference; use task 'ranking' for candidates without one."
-        )
+        raise RecordError("task 'preference' needs a preference; use task 'ranking' for candidates without one.")
     if record.task == "unpaired" and any(candidate.label is None for candidate in record.candidates):
         raise RecordError("task 'unpaired' needs a label, true or false, on every candidate.")
     if record.task == "critique" and not any(candidate.critique for candidate in record.candidates):
@@ -220,8 +206,7 @@ def _content(candidate: Candidate) -> tuple[object, ...]:
 
 def _says_something(message: Message) -> bool:
     return any(
-        part.type in ("media", "tool_call", "tool_result") or (part.text or "").strip()
-        for part in message.parts
+        part.type in ("media", "tool_call", "tool_result") or (part.text or "").strip() for part in message.parts
     )
 
 

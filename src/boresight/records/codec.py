@@ -137,9 +137,7 @@ def _read_optional(inner: _Reader, value: Any, where: str) -> Any:
 
 def _read_choice(choices: tuple[str, ...], value: Any, where: str) -> Any:
     if value not in choices:
-        raise RecordError(
-            f"{where} must be one of {', '.join(choices)}; got {value!r}.{_hint(value, choices)}"
-        )
+        raise RecordError(f"{where} must be one of {', '.join(choices)}; got {value!r}.{_hint(value, choices)}")
     return value
 
 
@@ -186,9 +184,7 @@ def _read_object(value: Any, where: str) -> Any:
 
 def _finite(value: float, where: str) -> float:
     if not math.isfinite(value):
-        raise RecordError(
-            f"{where} is {value}; numbers must be finite. Leave the field out when it is unknown."
-        )
+        raise RecordError(f"{where} is {value}; numbers must be finite. Leave the field out when it is unknown.")
     return value
 
 
