@@ -124,6 +124,7 @@ def make_trainer(
     listener: Any = None,
     **settings: Any,
 ) -> Trainer:
+    folder.mkdir(parents=True, exist_ok=True)
     method = method or dpo()
     policy = policy or tiny_policy()
     options: dict[str, Any] = {"device": "cpu", "checkpoint_every": 1, **settings}

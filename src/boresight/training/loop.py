@@ -254,6 +254,9 @@ class Trainer:
                     parameter.copy_(checkpoint.tensors["weights"][name])
             load_optimizer_tensors(self._optimizer, self._parameters, checkpoint.tensors["optimizer"])
             self._scheduler.load_state_dict(checkpoint.state["scheduler"])
+            # A scheduler tells the optimizer its rate when it steps, not when it is loaded.
+            for group, rate in zip(self._optimizer.param_groups, self._scheduler.get_last_lr(), strict=True):
+                group["lr"] = rate
             torch.set_rng_state(checkpoint.tensors["random"]["torch"])
         drop_rows_after(self.folder / "metrics.jsonl", self.step_number)
 
