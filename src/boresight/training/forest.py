@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from boresight.models.policy import Answered
-from boresight.objectives import TokenLogps, View
+from boresight.objectives import CLEAN, TokenLogps, View
 from boresight.training.items import Item, ItemEncoder
 
 
@@ -77,7 +77,7 @@ class Forest:
 def plan(views: Sequence[View], items: Sequence[Item], encoder: ItemEncoder) -> Forest:
     """Group the views of each item that see the same prompt and media under one trunk.
 
-    An item that lacks a view's text is left out for that view.
+    An item that lacks a view is left out for that view.
     """
     rows: list[Answered] = []
     places: list[Place] = []
@@ -93,7 +93,7 @@ def answer_lengths(
     views: Sequence[View], items: Sequence[Item], encoder: ItemEncoder
 ) -> dict[View, Int[Tensor, " item"]]:
     """Answer lengths (tokens) of each view, 0 where an item lacks it; known without any forward pass."""
-    return {v: torch.tensor([len(encoder.answer(i, v.text)) if v.text in i.texts else 0 for i in items]) for v in views}
+    return {v: torch.tensor([len(encoder.answer(i, v.text)) if _has(i, v) else 0 for i in items]) for v in views}
 
 
 def micro_batches(items: Sequence[Item], tokens: Mapping[str, int], budget: int) -> Iterator[tuple[Item, ...]]:
@@ -121,7 +121,15 @@ def shared_tokens(views: Sequence[View], item: Item, prompt_tokens: int, encoder
 def _trunks(views: Sequence[View], item: Item) -> list[tuple[View, ...]]:
     groups: dict[tuple[str, tuple[str, ...]], list[View]] = {}
     for view in views:
-        if view.text in item.texts:
+        if _has(item, view):
             shown = tuple(medium.id for medium in item.media(view.text))
             groups.setdefault((view.input, shown), []).append(view)
     return [tuple(group) for group in groups.values()]
+
+
+def _has(item: Item, view: View) -> bool:
+    """Whether the item has the view's text and, for an input variant, a picture to vary.
+
+    Without a picture a variant is the prompt itself, and a pair of equal sides would count and teach nothing.
+    """
+    return view.text in item.texts and (view.input == CLEAN or bool(item.media(view.text)))
