@@ -13,7 +13,9 @@ CHOSEN, REJECTED = view("chosen"), view("rejected")
 Rows = Sequence[Sequence[float]]
 
 
-def table(policy: Rows, reference: Rows | None = None, *, width: int = 0, dtype: torch.dtype = torch.float64) -> TokenLogps:
+def table(
+    policy: Rows, reference: Rows | None = None, *, width: int = 0, dtype: torch.dtype = torch.float64
+) -> TokenLogps:
     """One view's log-probabilities; an empty row is an item that lacks the view."""
     width = max(width, *(len(row) for row in policy), 1)
     mask = torch.tensor([[t < len(row) for t in range(width)] for row in policy])

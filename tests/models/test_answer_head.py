@@ -24,7 +24,10 @@ def test_log_probabilities_are_those_of_the_softmax() -> None:
         head.weight.copy_(torch.tensor([[0.0], [1.0], [2.0]]))
     hidden = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
     logps = answer_logps(hidden, torch.tensor([2, 0]), head)
-    expected = [2 - torch.logsumexp(torch.tensor([0.0, 1.0, 2.0]).double(), 0).item(), -torch.tensor(3.0).double().log()]
+    expected = [
+        2 - torch.logsumexp(torch.tensor([0.0, 1.0, 2.0]).double(), 0).item(),
+        -torch.tensor(3.0).double().log(),
+    ]
     assert logps.tolist() == pytest.approx([float(e) for e in expected])
 
 
