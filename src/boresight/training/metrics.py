@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boresight.objectives import Reduced, TokenLogps, View
+from boresight.objectives import CLEAN, Reduced, TokenLogps, View
 from boresight.training.checkpoint import write_whole
 
 
@@ -40,8 +40,10 @@ class StepTotals:
             if scores.reference is not None:
                 ratio = (scores.policy.detach() - scores.reference)[scores.answer_mask]
                 self._keep(f"log_ratio/{view}", total - scores.reference.sum(dim=1)[scores.present])
-                # exp(-r) - 1 + r: unbiased up to the sampling of the answers, and never negative
-                self._keep("kl", torch.exp(-ratio) - 1 + ratio)
+                if view.input == CLEAN:  # other inputs are there to be driven away from
+                    # exp(-r) - 1 + r is never negative; it estimates the KL divergence per token without bias only
+                    # where the policy itself wrote the answers, and is a sign of drift elsewhere.
+                    self._keep("kl", torch.exp(-ratio) - 1 + ratio)
 
     def means(self) -> dict[str, Any]:
         """Fixed names first, so that every method's log reads alike; all others under their own."""
