@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engine_examples import TINY, picture, turn
 
 from boresight.errors import InputError, ModelError, RecordError
 from boresight.models.encoding import Encoder
 from boresight.models.fake import FakeShape, fake_llava
 from boresight.records import Media
+from engine_examples import TINY, picture, turn
 
 PICTURE = picture(Media(id="x", kind="image"))
 LLAVA_1_5 = (  # closes no turn

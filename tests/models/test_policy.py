@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_examples import TINY, item_encoder, mixed_items, tiny_policy
 from torch import nn
 from transformers import Gemma3Config, LlamaConfig, LlamaForCausalLM
 
@@ -16,6 +15,7 @@ from boresight.models.policy import Lora, Policy, fingerprint, load_policy, make
 from boresight.objectives import view
 from boresight.training.forest import plan
 from boresight.training.loop import save_model
+from engine_examples import TINY, item_encoder, mixed_items, tiny_policy
 
 VIEWS = (view("chosen"), view("rejected"))
 

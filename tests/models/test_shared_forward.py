@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from engine_examples import CHOSEN, TINY, differing, gradients, item_encoder, mixed_items, tiny_policy, turn
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -22,6 +21,7 @@ from boresight.models.encoding import EncodedPrompt
 from boresight.models.fake import fake_llava
 from boresight.models.policy import Answered, Lora, Policy, make_policy
 from boresight.models.tree_attention import Tree, TreeLayout
+from engine_examples import CHOSEN, TINY, differing, gradients, item_encoder, mixed_items, tiny_policy, turn
 
 LORA = Lora(rank=4, alpha=8.0)
 WORDS = ["a", "red", "circle", "left of the dog", "blue square under a clear sky", "and a child"]

@@ -5,10 +5,10 @@ import math
 
 import pytest
 import torch
-from logp_tables import CHOSEN, lengths, table
 
 from boresight.errors import UsageError
 from boresight.objectives import anchor, nll
+from logp_tables import CHOSEN, lengths, table
 
 
 def test_an_anchor_worked_by_hand_gives_the_loss() -> None:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from logp_tables import CHOSEN, REJECTED, lengths, random_pairs, table, take
 
 from boresight.objectives import Objective, anchor, nll, pairwise, view
+from logp_tables import CHOSEN, REJECTED, lengths, random_pairs, table, take
 
 CROPPED = view("chosen", "cropped")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from logp_tables import CHOSEN, REJECTED, lengths, pair, random_pairs, table, take
 
 from boresight.errors import UsageError
 from boresight.objectives import Pairwise, TokenLogps, pairwise, view
+from logp_tables import CHOSEN, REJECTED, lengths, pair, random_pairs, table, take
 
 # log pi(c) = -3, log ref(c) = -3.5, log pi(r) = -4, log ref(r) = -3: log-ratios +0.5 and -1, so they differ by 1.5
 CHOSEN_ROW, CHOSEN_REF = [[-1.0, -2.0]], [[-1.5, -2.0]]

@@ -6,9 +6,9 @@ import math
 import random
 
 import pytest
-from logp_tables import CHOSEN, REJECTED, pair, table
 
 from boresight.objectives import anchor, nll, pairwise
+from logp_tables import CHOSEN, REJECTED, pair, table
 
 
 def _sigma(x: float) -> float:

@@ -9,6 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
+
+from boresight.models.fake import fake_llava
+from boresight.models.policy import Lora, Policy
+from boresight.objectives import Objective, pairwise
+from boresight.records import Message
+from boresight.training.forest import answer_lengths, plan
+from boresight.training.items import Item
+from boresight.training.reference import AdapterOff, FrozenCopy
 from engine_examples import (
     CHOSEN,
     REJECTED,
@@ -20,15 +29,6 @@ from engine_examples import (
     picture,
     tiny_policy,
 )
-from peft import LoraConfig
-
-from boresight.models.fake import fake_llava
-from boresight.models.policy import Lora, Policy
-from boresight.objectives import Objective, pairwise
-from boresight.records import Message
-from boresight.training.forest import answer_lengths, plan
-from boresight.training.items import Item
-from boresight.training.reference import AdapterOff, FrozenCopy
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # at import these warn about packages that they lack

@@ -5,6 +5,17 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+
+from boresight.errors import PreflightError
+from boresight.media.transforms import random_crop
+from boresight.models import policy as policy_module
+from boresight.models import tree_attention
+from boresight.models.policy import Answered, Lora
+from boresight.objectives import view
+from boresight.training.forest import Forest, plan
+from boresight.training.preflight import preflight
+from boresight.training.reference import AdapterOff, Cached, FrozenCopy, reference_key
 from engine_examples import (
     PAIR,
     dpo,
@@ -18,17 +29,6 @@ from engine_examples import (
     turn,
     weights,
 )
-from PIL import Image
-
-from boresight.errors import PreflightError
-from boresight.media.transforms import random_crop
-from boresight.models import policy as policy_module
-from boresight.models import tree_attention
-from boresight.models.policy import Answered, Lora
-from boresight.objectives import view
-from boresight.training.forest import Forest, plan
-from boresight.training.preflight import preflight
-from boresight.training.reference import AdapterOff, Cached, FrozenCopy, reference_key
 
 
 def forest_of(policy: Any, seed: int = 0, count: int = 3) -> Forest:

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import torch
-from engine_examples import dpo, make_trainer, mixed_items, same, tiny_policy, weights
 
 from boresight.errors import CheckpointError, InterruptedRunError, RunLockedError, UsageError
 from boresight.models.policy import Lora, Policy
 from boresight.training.checkpoint import Checkpoint, Checkpoints, lock, why_damaged
 from boresight.training.loop import Listener
+from engine_examples import dpo, make_trainer, mixed_items, same, tiny_policy, weights
 
 LORA = Lora(rank=2, alpha=4.0, dropout=0.1)  # dropout makes the random state matter
 

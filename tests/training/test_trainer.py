@@ -9,6 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+
+from boresight.errors import DivergedError, GateError, InputError, UsageError
+from boresight.media.transforms import random_crop
+from boresight.models.fake import FakeShape
+from boresight.models.policy import Lora
+from boresight.objectives import Objective, anchor, nll, pairwise, view
+from boresight.training.forest import answer_lengths, micro_batches, plan
+from boresight.training.optimization import num_steps, step_indices
+from boresight.training.spec import Method, Stage
 from engine_examples import (
     CHOSEN,
     REJECTED,
@@ -23,15 +32,6 @@ from engine_examples import (
     turn,
     weights,
 )
-
-from boresight.errors import DivergedError, GateError, InputError, UsageError
-from boresight.media.transforms import random_crop
-from boresight.models.fake import FakeShape
-from boresight.models.policy import Lora
-from boresight.objectives import Objective, anchor, nll, pairwise, view
-from boresight.training.forest import answer_lengths, micro_batches, plan
-from boresight.training.optimization import num_steps, step_indices
-from boresight.training.spec import Method, Stage
 
 
 def step_gradients(folder: Path, budget: int, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
