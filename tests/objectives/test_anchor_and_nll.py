@@ -54,7 +54,7 @@ def test_an_anchor_reports_its_reward_and_skips_items_without_the_view() -> None
 
 
 def test_an_anchor_without_strength_is_refused() -> None:
-    with pytest.raises(UsageError, match="anchor.beta must be > 0, got 0"):
+    with pytest.raises(UsageError, match=r"anchor\.beta must be > 0, got 0"):
         anchor(CHOSEN, beta=0.0)
 
 

@@ -110,7 +110,7 @@ def test_a_run_whose_only_checkpoint_is_damaged_does_not_go_on(tmp_path: Path) -
         train(tmp_path, stop_at=2)
     (only,) = (tmp_path / "checkpoints").glob("step-*")
     flip_a_bit(only / "optimizer.safetensors")
-    with pytest.raises(CheckpointError, match="no usable checkpoint.*optimizer.safetensors"):
+    with pytest.raises(CheckpointError, match=r"no usable checkpoint.*optimizer\.safetensors"):
         train(tmp_path, resume=True)
 
 

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_examples import dpo
+
+from boresight.errors import UsageError
+from boresight.methods.mdpo import MEMBER as MDPO
+from boresight.models.policy import Lora
+from boresight.objectives import Objective, pairwise, view
+from boresight.training.metrics import append_row, drop_rows_after
+from boresight.training.spec import Method, Stage, override, to_jsonable
+
+
+def test_a_setting_is_replaced_by_its_path_and_nothing_else_changes() -> None:
+    changed = override(MDPO, "objective.1.beta", "0.25")
+    assert [t.beta for t in changed.objective] == [0.1, 0.25, 0.1]
+    assert [t.beta for t in MDPO.objective] == [0.1, 0.1, 0.1]
+    assert override(MDPO, "stages.0.lora.rank", "8").stages[0].lora == Lora(rank=8, alpha=128.0)
+    assert override(MDPO, "inputs.cropped.area", "[0.1, 0.2]").inputs["cropped"].area == (0.1, 0.2)
+
+
+def test_a_whole_number_may_stand_for_a_fraction_and_a_word_for_text() -> None:
+    assert override(dpo(), "stages.0.epochs", "3").stages[0].epochs == 3.0
+    assert override(dpo(), "stages.0.schedule", "linear").stages[0].schedule == "linear"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("stages.0.learning_rat", "1", "no field 'learning_rat'. Did you mean 'learning_rate'"),
+        ("objective.7.beta", "1", "expected a number from 0 to 0, got '7'"),
+        ("stages.0.epochs", "many", "expected a number, got 'many'"),
+        ("stages.0.epochs", "true", "expected a number, got True"),
+        ("stages.0.epochs.first", "1", "the path is too long"),
+        ("stages.0.learning_rate", "-1", "learning_rate must be > 0"),
+        ("stages.0.warmup", "1.0", "warmup must be in"),
+        ("stages.0.batch_items", "0", "batch_items must be >= 1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_with_its_path(path: str, value: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        override(dpo(), path, value)
+    assert message in str(caught.value)
+
+
+def test_a_method_that_reads_an_undeclared_input_is_refused() -> None:
+    objective = Objective((pairwise(view("chosen"), view("chosen", "cropped")),))
+    with pytest.raises(UsageError, match=r"inputs \['cropped'\] that the method does not declare"):
+        Method(objective=objective, stages=(Stage(),))
+
+
+def test_every_setting_of_a_method_is_written_as_json() -> None:
+    written: Any = json.loads(json.dumps(to_jsonable(MDPO)))
+    assert [t["kind"] for t in written["objective"]] == ["Pairwise", "Pairwise", "Anchor"]
+    assert written["inputs"]["cropped"]["area"] == [0.01, 0.2]
+    assert written["stages"][0]["lora"]["rank"] == 64
+
+
+def test_rows_after_the_checkpoint_and_half_written_ones_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    drop_rows_after(path, 2)  # nothing to drop yet
+    for step in range(1, 5):
+        append_row(path, {"step": step, "loss": float("nan")})
+    path.write_text(path.read_text() + '{"step": 5, "lo')
+    drop_rows_after(path, 2)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 1, "loss": None},
+        {"step": 2, "loss": None},
+    ]
