@@ -42,22 +42,6 @@ from boresight.training.spec import RunSettings, override
 SHAPE = FakeShape(hidden=256, layers=6, heads=4, image_px=336, patch_px=14, vocab=32064, max_tokens=4096)
 ANSWER_TOKENS = 100
 WORDS = ["red", "blue", "cube", "sphere", "left", "right", "of", "the", "a", "is", "on", "under", "user"]
-    "red",
-    "blue",
-    "cube",
-    "sphere",
-    "left",
-    "right",
-    "of",
-    "the",
-    "a",
-    "is",
-    "on",
-    "under",
-    "picture",
-    "user",
-    "describe",
-]
 PROMPT = "describe the picture in detail"
 
 

@@ -154,9 +154,9 @@ def test_metrics_say_margin_and_whether_it_is_positive() -> None:
     assert metrics["accuracy/chosen>rejected"].tolist() == [1.0, 0.0]
 
 
-def test_a_tie_is_no_success() -> None:
+def test_a_tie_counts_one_half() -> None:
     logps = pair([[-1.0]], [[-1.0]], [[-1.0]], [[-1.0]])
-    assert pairwise(CHOSEN, REJECTED)(logps).metrics["accuracy/chosen>rejected"].tolist() == [0.0]
+    assert pairwise(CHOSEN, REJECTED)(logps).metrics["accuracy/chosen>rejected"].tolist() == [0.5]
 
 
 def test_a_term_that_needs_a_reference_refuses_to_do_without() -> None:

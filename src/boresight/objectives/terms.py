@@ -91,7 +91,8 @@ class Pairwise(_Composable):
             loss=_keep(loss, counted, fill=0.0),
             metrics={
                 f"margin/{self.label}": _keep(margin.detach(), counted),
-                f"accuracy/{self.label}": _keep((margin.detach() > 0).to(margin.dtype), counted),
+                # A tie is half right: before the first step every pair is one.
+                f"accuracy/{self.label}": _keep(0.5 + 0.5 * margin.detach().sign(), counted),
             },
         )
 

@@ -41,9 +41,9 @@ class StepTotals:
                 ratio = (scores.policy.detach() - scores.reference)[scores.answer_mask]
                 self._keep(f"log_ratio/{view}", total - scores.reference.sum(dim=1)[scores.present])
                 if view.input == CLEAN:  # other inputs are there to be driven away from
-                    # exp(-r) - 1 + r is never negative; it estimates the KL divergence per token without bias only
-                    # where the policy itself wrote the answers, and is a sign of drift elsewhere.
-                    self._keep("kl", torch.exp(-ratio) - 1 + ratio)
+                    # KL(reference || policy) per token where the reference wrote the answers, else a sign of drift;
+                    # of the estimators, this one stays finite when the policy gives an answer up.
+                    self._keep("kl", torch.exp(ratio) - 1 - ratio)
 
     def means(self) -> dict[str, Any]:
         """Fixed names first, so that every method's log reads alike; all others under their own."""
