@@ -10,6 +10,7 @@ from typing import Any
 
 from boresight import registry
 from boresight.errors import UsageError
+from boresight.models.device import pick_device, usual_precision
 from boresight.reports.report import write
 from boresight.training.align import Job, align, prepare
 from boresight.training.health import NAMES
@@ -38,6 +39,8 @@ def make_job(*, method: str, sets: Sequence[str], stop_on: tuple[str, ...], **fi
             settings = override(settings, path.removeprefix(_RUN), value)
         else:
             chosen = override(chosen, path, value)
+    if not any(text.startswith("run.precision=") for text in sets):
+        settings = dataclasses.replace(settings, precision=usual_precision(pick_device(settings.device)))
     return Job(method_name=Path(method).stem, method=chosen, settings=settings, **fields)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import torch
 
@@ -12,6 +13,11 @@ def pick_device(name: str = "auto") -> torch.device:
     if name != "auto":
         return torch.device(name)
     return torch.accelerator.current_accelerator() or torch.device("cpu")
+
+
+def usual_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What people train in there: bfloat16 where an accelerator computes it, float32 elsewhere."""
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
 def describe_devices() -> dict[str, str]:
