@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_examples import dpo
 
 from boresight.errors import UsageError
 from boresight.methods.mdpo import MEMBER as MDPO
@@ -13,6 +12,7 @@ from boresight.models.policy import Lora
 from boresight.objectives import Objective, pairwise, view
 from boresight.training.metrics import append_row, drop_rows_after
 from boresight.training.spec import Method, Stage, override, to_jsonable
+from engine_examples import dpo
 
 
 def test_a_setting_is_replaced_by_its_path_and_nothing_else_changes() -> None:

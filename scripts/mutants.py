@@ -1,0 +1,244 @@
+"""Break the engine on purpose, one line at a time, and see that its tests notice.
+
+    python scripts/mutants.py [--only WORD] [--out docs/proofs/mutants.json]
+
+Every mutant is one replacement in one module, tested in a forked process of its own; no file is changed. Prints one
+JSON object; exit status 1 if a mutant survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import beartype
+import datasets
+import numpy
+import peft
+import pytest
+import torch
+import transformers
+
+_IMPORTED_ONCE = (beartype, datasets, numpy, peft, transformers)  # so that no mutant waits for them
+ROOT = Path(__file__).resolve().parents[1]
+_BROKEN = 70  # neither "passed" nor "failed": the tests did not run
+_OPTIONS = (
+    "-x",
+    "-q",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:randomly",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
+OBJECTIVES = ("tests/objectives", "tests/parity/test_paper_formulas.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One replacement of a text that occurs once in a module."""
+
+    module: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        return ROOT / "src" / Path(*self.module.split(".")).with_suffix(".py")
+
+    def source(self) -> str:
+        text = self.path.read_text(encoding="utf-8")
+        if text.count(self.before) != 1:
+            raise ValueError(f"{self.before!r} occurs {text.count(self.before)} times in {self.path}; expected once")
+        return text.replace(self.before, self.after)
+
+
+def _of(module: str, tests: Sequence[str], *changes: tuple[str, str]) -> list[Mutant]:
+    return [Mutant(f"boresight.{module}", before, after, tuple(tests)) for before, after in changes]
+
+
+MUTANTS = [
+    *_of(
+        "objectives.terms",
+        OBJECTIVES,
+        ("margin = self.beta * (better - worse)", "margin = self.beta * (worse - better)"),
+        ("margin = self.beta * (better - worse)", "margin = better - worse"),
+        ("per_token = per_token - values.reference", "per_token = per_token + values.reference"),
+        ("per_token = per_token - values.reference", "pass"),
+        ('total if term.reduction == "sum" else', 'total if term.reduction == "mean" else'),
+        ("torch.where(values.answer_mask, per_token, 0.0)", "per_token"),
+        ("-(1 - e) * F.logsigmoid(margin) - e", "-(1 - e) * F.logsigmoid(margin) + e"),
+        ("-(1 - e) * F.logsigmoid(margin) - e", "-e * F.logsigmoid(margin) - (1 - e)"),
+        ("-(1 - e) * F.logsigmoid(margin)", "-(1 - e) * torch.log(torch.sigmoid(margin))"),
+        ("F.relu(1 - margin)", "F.relu(1 + margin)"),
+        ("F.relu(1 - margin)", "1 - margin"),
+        ("1 / (2 * term.beta)) ** 2", "1 / term.beta) ** 2"),
+        ("(margin / term.beta", "(margin"),
+        ("-F.logsigmoid(reward - self.delta)", "-F.logsigmoid(reward + self.delta)"),
+        ("-F.logsigmoid(reward - self.delta)", "-F.logsigmoid(self.delta - reward)"),
+        ("reward = self.beta * _reward", "reward = _reward"),
+        ("loss = -values.policy.sum(dim=1)", "loss = values.policy.sum(dim=1)"),
+        ("loss = -values.policy.sum(dim=1)", "loss = -values.policy.mean(dim=1)"),
+        ('if self.average == "token" else', 'if self.average == "sequence" else'),
+        (".all(dim=0)", ".any(dim=0)"),
+        ("0.5 + 0.5 * margin.detach().sign()", "(margin.detach() > 0).to(margin.dtype)"),
+        ("torch.where(counted, values, fill)", "values"),
+        ("weight=factor * self.weight", "weight=factor"),
+        ("if not beta > 0:", "if not beta >= 0:"),
+    ),
+    *_of(
+        "objectives.objective",
+        OBJECTIVES,
+        ("output.loss.sum() / count if count", "output.loss.mean() if count"),
+        ("t.weight * s for", "s for"),
+        ("if t.needs_reference for", "for"),
+        ("self.terms + more", "more + self.terms"),
+    ),
+    *_of(
+        "models.tree_attention",
+        ("tests/models/test_shared_forward.py",),
+        (".tril(diagonal=trunk)", ".tril(diagonal=trunk - 1)"),
+        (".tril(diagonal=trunk)", ""),
+        ("torch.cat((trunk_key, key[:, :, branch]), dim=2)", "torch.cat((key[:, :, branch], trunk_key), dim=2)"),
+        ("key.repeat_interleave(groups, dim=1), value", "key.repeat(1, groups, 1, 1), value"),
+        ("dropout_p=dropout, is_causal=True", "dropout_p=dropout, is_causal=False"),
+        ("tree.longest_path > window", "tree.trunk > 100 * window"),
+    ),
+    *_of(
+        "models.policy",
+        ("tests/models/test_shared_forward.py", "tests/models/test_policy.py"),
+        ("following = int(trunk.max()) + 1", "following = int(trunk.max())"),
+        ("following = int(trunk.max()) + 1", "following = row.prompt.num_tokens"),
+        ("torch.tensor([trunk.stop - 1])", "torch.tensor([trunk.stop])"),
+        ("torch.arange(branch.start, branch.stop - 1)", "torch.arange(branch.start + 1, branch.stop)"),
+    ),
+    *_of(
+        "models.answer_head",
+        ("tests/models/test_answer_head.py",),
+        ("return -F.cross_entropy", "return F.cross_entropy"),
+        ("logits = transform(logits)", "transform(logits)"),
+        ("chunk = max(1, max_live_logits // vocab)", "chunk = max(1, max_live_logits)"),
+    ),
+    *_of(
+        "training.forest",
+        ("tests/training/test_trainer.py",),
+        ("(view.input == CLEAN or bool(item.media(view.text)))", "True"),
+        ("if batch and used + tokens[item.id] > budget", "if batch and used > budget"),
+        ("start += place.num_tokens", "start += place.num_tokens + 1"),
+    ),
+    *_of(
+        "training.loop",
+        ("tests/training/test_trainer.py", "tests/training/test_resume.py"),
+        ('group["lr"] = rate', "pass"),
+        ('torch.set_rng_state(checkpoint.tensors["random"]["torch"])', "pass"),
+        ("drop_rows_after(self.folder", "str(self.folder"),
+        ("self._check_identity(checkpoint)\n", "pass\n"),
+        ("counts = self.objective.counts(lengths)", "counts = (1.0,) * len(self.objective.terms)"),
+    ),
+    *_of(
+        "training.reference",
+        ("tests/training/test_reference.py",),
+        ("with self._policy.adapter_off():", "if True:"),
+        ("digest.update(value.contiguous().view(torch.uint8).numpy().tobytes())", "pass"),
+        ("digest = hashlib.sha256(self._model.encode())", "digest = hashlib.sha256()"),
+    ),
+    *_of(
+        "training.checkpoint",
+        ("tests/training/test_resume.py",),
+        ("if _identity(path) != identity:", "if False:"),
+        ("for folder in reversed(self._folders()):", "for folder in self._folders():"),
+        ("fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB"),
+    ),
+    *_of(
+        "training.optimization",
+        ("tests/training/test_trainer.py",),
+        ("seed * 1_000_003 + epoch", "seed * 1_000_003"),
+        ("min(first + stage.batch_items, math.ceil(stage.epochs * num_items))", "first + stage.batch_items"),
+    ),
+]
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives one module another source."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if name != self._mutant.module:
+            return None
+        return importlib.util.spec_from_file_location(name, self._mutant.path, loader=self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(compile(self._mutant.source(), str(self._mutant.path), "exec"), module.__dict__)
+
+
+def passes(tests: Sequence[str], mutant: Mutant | None) -> bool:
+    """Whether the tests pass, in a process of their own, with the mutant in place."""
+    child = os.fork()
+    if not child:
+        code = _BROKEN
+        try:
+            silence = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(silence, 1)
+            os.dup2(silence, 2)
+            if mutant is not None:
+                sys.meta_path.insert(0, _Finder(mutant))
+            os.chdir(ROOT)
+            code = int(pytest.main([*_OPTIONS, *tests]))
+        finally:
+            os._exit(code)  # nothing of the parent may run in the child
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"{' '.join(tests)} did not run (exit {code}) with {mutant}")
+    return code == pytest.ExitCode.OK
+
+
+def _is_killed(mutant: Mutant) -> bool:
+    mutant.source()  # a stale entry must not look like a kill
+    return not passes(mutant.tests, mutant)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="modules whose name holds this word")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # threads do not survive a fork
+    began = time.monotonic()
+    chosen = [m for m in MUTANTS if args.only in m.module]
+    for tests in dict.fromkeys(m.tests for m in chosen):
+        if not passes(tests, None):
+            raise RuntimeError(f"{' '.join(tests)} fails already without a mutant; mend it first")
+    alive = [{"module": m.module, "before": m.before, "after": m.after} for m in chosen if not _is_killed(m)]
+    found = {
+        "command": "python scripts/mutants.py",
+        "mutants": len(chosen),
+        "killed": len(chosen) - len(alive),
+        "survivors": alive,
+        "by_module": {name: sum(m.module == name for m in chosen) for name in dict.fromkeys(m.module for m in chosen)},
+        "seconds": round(time.monotonic() - began),
+    }
+    text = json.dumps(found, indent=1)
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
