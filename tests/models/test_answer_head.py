@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -53,3 +55,13 @@ def test_half_precision_logits_are_summed_in_float32() -> None:
     head = nn.Linear(4, 5000, bias=False).to(torch.bfloat16)
     logps = answer_logps(torch.randn(2, 4).to(torch.bfloat16), torch.tensor([1, 2]), head)
     assert logps.dtype == torch.float32
+
+
+def test_the_familys_transform_comes_before_the_softmax() -> None:
+    """Logits 0 and 1 doubled: the second has log sigmoid(2)."""
+    head = nn.Linear(1, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[0.0], [1.0]]))
+    hidden = torch.ones(1, 1, dtype=torch.float64)
+    logps = answer_logps(hidden, torch.tensor([1]), head, lambda logits: 2 * logits)
+    assert logps.item() == pytest.approx(math.log(1 / (1 + math.exp(-2))), rel=1e-12)

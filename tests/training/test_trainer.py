@@ -114,6 +114,16 @@ def test_every_epoch_shows_every_item_once_whatever_the_batch(
         assert len(set(epoch)) == len(epoch) and set(epoch) <= set(range(count))
 
 
+def test_every_epoch_and_every_seed_has_an_order_of_its_own() -> None:
+    stage = Stage(batch_items=20, epochs=2.0)
+
+    def order(step: int, seed: int) -> tuple[int, ...]:
+        return tuple(step_indices(step, stage, 20, seed))
+
+    assert len({order(0, 0), order(1, 0), order(0, 1), order(1, 1)}) == 4
+    assert order(1, 0) == order(1, 0)
+
+
 def test_fewer_items_than_a_batch_and_a_last_batch_that_is_not_full_train(tmp_path: Path) -> None:
     assert make_trainer(tmp_path / "few", items=mixed_items(2), method=dpo(batch_items=8, epochs=1.0)).run().steps == 1
     make_trainer(tmp_path / "rest", items=mixed_items(3), method=dpo(batch_items=2, epochs=1.0)).run()
