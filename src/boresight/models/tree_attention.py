@@ -103,21 +103,25 @@ def tree_attention(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    # One split instead of many slices: the backward pass of a slice writes zeros for the whole row.
+    lengths = [length for tree in boresight_tree.trees for length in (tree.trunk, *tree.branches)]
+    segments = zip(*(torch.split(x, lengths, dim=2) for x in (query, key, value)), strict=True)
     outputs = []
-    for trunk, branches in boresight_tree.spans():
-        trunk_key, trunk_value = key[:, :, trunk], value[:, :, trunk]
+    for tree in boresight_tree.trees:
+        trunk_query, trunk_key, trunk_value = next(segments)
         outputs.append(
             scaled_dot_product_attention(
-                query[:, :, trunk], trunk_key, trunk_value, dropout_p=dropout, is_causal=True, scale=scaling
+                trunk_query, trunk_key, trunk_value, dropout_p=dropout, is_causal=True, scale=scaling
             )
         )
-        for branch in branches:
+        for branch in tree.branches:
+            branch_query, branch_key, branch_value = next(segments)
             outputs.append(
                 scaled_dot_product_attention(
-                    query[:, :, branch],
-                    torch.cat((trunk_key, key[:, :, branch]), dim=2),
-                    torch.cat((trunk_value, value[:, :, branch]), dim=2),
-                    attn_mask=_branch_mask(branch.stop - branch.start, trunk.stop - trunk.start, query.device),
+                    branch_query,
+                    torch.cat((trunk_key, branch_key), dim=2),
+                    torch.cat((trunk_value, branch_value), dim=2),
+                    attn_mask=_branch_mask(branch, tree.trunk, query.device),
                     dropout_p=dropout,
                     scale=scaling,
                 )

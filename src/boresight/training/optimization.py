@@ -31,7 +31,7 @@ def make_optimizer(parameters: Parameters, stage: Stage) -> torch.optim.Optimize
         {"params": matrices, "weight_decay": stage.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=stage.learning_rate, betas=stage.betas)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=stage.learning_rate, betas=stage.betas, fused=True)
 
 
 def num_steps(stage: Stage, num_items: int) -> int:
