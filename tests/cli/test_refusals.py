@@ -170,6 +170,25 @@ def test_a_missing_model_is_refused(run: Run, rows: Rows, tmp_path: Path) -> Non
     assert_refused(outcome, "none")
 
 
+def test_a_file_in_place_of_the_output_folder_is_refused(
+    run: Run, rows: Rows, model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").touch()
+    outcome = run("align", "--model", model_folder, "--data", rows(), "--method", "dpo", "--out", tmp_path / "out")
+    assert_refused(outcome, "cannot make the folder", "--out")
+
+
+@pytest.mark.parametrize("reference", ["none", "adapter_off"])
+def test_a_reference_that_cannot_work_is_refused_before_the_model_is_loaded(
+    run: Run, rows: Rows, tmp_path: Path, reference: str
+) -> None:
+    outcome = run(
+        "align", "--model", tmp_path / "no-model", "--data", rows(), "--method", "dpo", "--out", tmp_path / "out",
+        "--set", f"run.reference={reference}",
+    )  # fmt: skip
+    assert_refused(outcome, f"run.reference={reference}")
+
+
 def _bomb(width: int, height: int) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

@@ -26,7 +26,7 @@ from boresight.training.loop import Listener, Trainer, TrainResult, save_model
 from boresight.training.manifest import write_manifest
 from boresight.training.measure import preference_ratios
 from boresight.training.pictures import PictureCache
-from boresight.training.spec import Method, RunSettings, to_jsonable
+from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
 
 BASE = "base"
 
@@ -97,6 +97,7 @@ def prepare(job: Job, listener: Listener) -> Prepared:
     Raises:
         BoresightError: As `align`.
     """
+    check_together(job.method, job.settings)
     loaded = load_all(job.sources, media_root=job.media_root, allow_outside=job.allow_outside)
     files = _files(loaded)
     records = [record for source in loaded for record in source.records]

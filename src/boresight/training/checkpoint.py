@@ -20,7 +20,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from boresight.errors import CheckpointError, RunLockedError
+from boresight.errors import CheckpointError, RunLockedError, UsageError
 
 _MANIFEST = "MANIFEST.json"
 _VERSION = 1
@@ -126,8 +126,12 @@ def lock(folder: Path) -> Iterator[None]:
 
     Raises:
         RunLockedError: If another process holds it.
+        UsageError: If there can be no such folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}. Choose another --out.") from None
     path = folder / "run.lock"
     with path.open("a+") as handle:
         try:

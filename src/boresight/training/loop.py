@@ -41,7 +41,7 @@ from boresight.training.optimization import (
 )
 from boresight.training.preflight import Preflight, preflight
 from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Reference, reference_key
-from boresight.training.spec import Method, RunSettings, to_jsonable
+from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
 
 _CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
 _AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
@@ -102,8 +102,7 @@ class Trainer:
         probe: Probe | None = None,
         reference_folder: Path | None = None,
     ) -> None:
-        if len(method.stages) != 1:
-            raise UsageError(f"a run has one stage, the method declares {len(method.stages)}; run them one by one.")
+        check_together(method, settings)
         if not items:
             raise UsageError("there is nothing to train on: no item has the texts that the objective reads.")
         torch.manual_seed(settings.seed)
@@ -302,12 +301,8 @@ class Trainer:
         if not self.objective.reference_views:
             return None
         kind, shared = self.settings.reference, self.preflight.shared
-        if kind == "none":
-            raise UsageError("the objective compares with a reference; run.reference=none leaves it without one.")
         if kind == "auto":
             kind = "adapter_off" if policy.has_adapter else "copy"
-        if kind == "adapter_off" and not policy.has_adapter:
-            raise UsageError("run.reference=adapter_off needs an adapter; train with LoRA, or use copy or cached.")
         if kind == "copy":
             return FrozenCopy(policy, shared=shared)
         if kind == "adapter_off":

@@ -97,6 +97,22 @@ class RunSettings:
     """Names of health warnings that end the run."""
 
 
+def check_together(method: Method, settings: RunSettings) -> None:
+    """Refuse settings that cannot work with a method, before any model is loaded.
+
+    Raises:
+        UsageError: Says which setting, and what to choose instead.
+    """
+    if len(method.stages) != 1:
+        raise UsageError(f"a run has one stage, the method declares {len(method.stages)}; run them one by one.")
+    if not method.objective.reference_views:
+        return
+    if settings.reference == "none":
+        raise UsageError("the objective compares with a reference; run.reference=none leaves it without one.")
+    if settings.reference == "adapter_off" and method.stages[0].lora is None:
+        raise UsageError("run.reference=adapter_off needs an adapter; train with LoRA, or use copy or cached.")
+
+
 def override(target: Any, path: str, text: str) -> Any:
     """A copy of a settings tree with one value replaced: `override(method, "objective.0.beta", "0.2")`.
 
