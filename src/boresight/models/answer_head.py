@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 LogitTransform = Callable[[Tensor], Tensor]
 
 _MAX_LIVE_LOGITS = 2**26  # 256 MiB in float32; beyond it, logits are made in chunks and again in backward
+_NO_GRAD_LOGITS = 2**22  # 16 MiB: small enough for the allocator to use the same memory again
 
 
 def answer_logps(
@@ -35,14 +36,14 @@ def answer_logps(
         max_live_logits: Most logits (elements) held at once; more are made in chunks and recomputed in backward.
     """
     vocab = int(cast("Tensor", head.weight).shape[0])
-    chunk = max(1, max_live_logits // vocab)
+    is_recording = torch.is_grad_enabled()
+    chunk = max(1, (max_live_logits if is_recording else min(max_live_logits, _NO_GRAD_LOGITS)) // vocab)
     if hidden.shape[0] <= chunk:
         return _logps(hidden, targets, head, transform)
-    pieces = [
-        checkpoint(_logps, h, t, head, transform, use_reentrant=False)
-        for h, t in zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True)
-    ]
-    return torch.cat(pieces)
+    pieces = zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True)
+    if not is_recording:
+        return torch.cat([_logps(h, t, head, transform) for h, t in pieces])
+    return torch.cat([checkpoint(_logps, h, t, head, transform, use_reentrant=False) for h, t in pieces])
 
 
 def _logps(

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from boresight.data.loading import Loaded, load_records
 from boresight.errors import InputError, UsageError
 from boresight.media.resolver import Resolver
@@ -104,6 +106,7 @@ def prepare(job: Job, listener: Listener) -> Prepared:
     train_records, held_out = split(records, job.holdout, job.settings.seed)
     items = make_items(train_records, [view.text for view in job.method.objective.views], job.pairing, files)
     stage = job.method.stages[0]
+    torch.manual_seed(job.settings.seed)  # adapters are drawn when they are attached
     precision = _storage(job.settings, has_adapter=stage.lora is not None)
     policy = load_policy(job.model, precision=precision, device=pick_device(job.settings.device), lora=stage.lora)
     encoder = ItemEncoder(
