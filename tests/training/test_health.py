@@ -69,7 +69,7 @@ def test_drift_beyond_one_nat_per_token_is_named() -> None:
 def test_answers_that_shrink_below_six_tenths_or_are_often_empty_are_named(
     tokens: float, empty: float, expected: bool
 ) -> None:
-    probed = {"probe_tokens": tokens, "probe_empty_share": empty, "probe_base_tokens": 100.0}
+    probed = {"length_tokens": tokens, "probe_empty_share": empty, "probe_base_tokens": 100.0}
     assert (fired(lambda step: {**healthy(step), **probed}) == {"length_collapse": 1}) is expected
     assert (length_collapse(tokens, 100.0, empty) is not None) is expected
 

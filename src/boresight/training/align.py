@@ -99,7 +99,7 @@ def prepare(job: Job, listener: Listener) -> Prepared:
     Raises:
         BoresightError: As `align`.
     """
-    check_together(job.method, job.settings)
+    check_together(job.method, job.settings, has_adapter=job.method.stages[0].lora is not None)
     loaded = load_all(job.sources, media_root=job.media_root, allow_outside=job.allow_outside)
     files = _files(loaded)
     records = [record for source in loaded for record in source.records]

@@ -93,7 +93,7 @@ def _drift(recent: Sequence[Metrics]) -> str | None:
 
 def _probe_collapse(recent: Sequence[Metrics]) -> str | None:
     last = recent[-1]
-    now, before = last.get("probe_tokens"), last.get("probe_base_tokens")
+    now, before = last.get("length_tokens"), last.get("probe_base_tokens")
     if now is None or before is None:
         return None
     return length_collapse(now, before, last.get("probe_empty_share") or 0.0)

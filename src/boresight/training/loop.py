@@ -102,7 +102,7 @@ class Trainer:
         probe: Probe | None = None,
         reference_folder: Path | None = None,
     ) -> None:
-        check_together(method, settings)
+        check_together(method, settings, has_adapter=policy.has_adapter)
         if not items:
             raise UsageError("there is nothing to train on: no item has the texts that the objective reads.")
         torch.manual_seed(settings.seed)
@@ -357,7 +357,7 @@ class Trainer:
             return {}
         lengths = self.probe(self._accelerator.unwrap_model(self.policy))
         found = {
-            "probe_tokens": sum(lengths) / len(lengths),
+            "length_tokens": sum(lengths) / len(lengths),
             "probe_empty_share": sum(n == 0 for n in lengths) / len(lengths),
         }
         if self._probe_base_tokens is not None:

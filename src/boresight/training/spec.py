@@ -97,7 +97,7 @@ class RunSettings:
     """Names of health warnings that end the run."""
 
 
-def check_together(method: Method, settings: RunSettings) -> None:
+def check_together(method: Method, settings: RunSettings, *, has_adapter: bool) -> None:
     """Refuse settings that cannot work with a method, before any model is loaded.
 
     Raises:
@@ -109,7 +109,7 @@ def check_together(method: Method, settings: RunSettings) -> None:
         return
     if settings.reference == "none":
         raise UsageError("the objective compares with a reference; run.reference=none leaves it without one.")
-    if settings.reference == "adapter_off" and method.stages[0].lora is None:
+    if settings.reference == "adapter_off" and not has_adapter:
         raise UsageError("run.reference=adapter_off needs an adapter; train with LoRA, or use copy or cached.")
 
 
