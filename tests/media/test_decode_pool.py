@@ -285,8 +285,9 @@ def test_pictures_are_drawn_only_a_few_ahead() -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
 from boresight.media.pool import DecodePool
 pool = DecodePool(workers=2)
 print([o.width_px for o in pool.map([Path(sys.argv[1]).read_bytes()] * 3)], flush=True)

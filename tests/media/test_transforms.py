@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,7 +82,8 @@ def fingerprint() -> str:
 
 
 def test_another_process_makes_the_same_pixels() -> None:
-    code = f"import sys; sys.path.insert(0, {sys.path[0]!r}); import test_transforms as t; print(t.fingerprint())"
+    here = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {here!r}); import test_transforms as t; print(t.fingerprint())"
     out = subprocess.run(
         (sys.executable, "-c", code), capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
     ).stdout
