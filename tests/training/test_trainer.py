@@ -292,3 +292,9 @@ def test_gathered_values_lie_in_their_own_rows() -> None:
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_second_precision_in_one_process_is_refused_in_plain_words(tmp_path: Path) -> None:
+    make_trainer(tmp_path, precision="float32")
+    with pytest.raises(UsageError, match="start this run in a process of its own"):
+        make_trainer(tmp_path, precision="bfloat16")

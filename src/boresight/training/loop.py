@@ -118,9 +118,7 @@ class Trainer:
         self._monitor = HealthMonitor()
         self._checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
         self._tokens = self._check_items()
-        self._accelerator = Accelerator(
-            mixed_precision=_AUTOCAST.get(settings.precision, "no"), cpu=settings.device == "cpu"
-        )
+        self._accelerator = _accelerator(settings)
         self._ready(policy)
         with self._accelerator.autocast():
             self.preflight = preflight(
@@ -429,6 +427,16 @@ def save_model(policy: Policy, folder: Path) -> Path:
         shutil.rmtree(folder)
     staged.rename(folder)
     return folder
+
+
+def _accelerator(settings: RunSettings) -> Accelerator:
+    try:
+        return Accelerator(mixed_precision=_AUTOCAST.get(settings.precision, "no"), cpu=settings.device == "cpu")
+    except ValueError as error:  # accelerate keeps its settings for the life of a process
+        raise UsageError(
+            f"this process has trained in another precision or on another device than {settings.precision} on "
+            f"{settings.device}; start this run in a process of its own."
+        ) from error
 
 
 def _digest(value: Any) -> str:
