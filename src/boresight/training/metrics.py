@@ -68,9 +68,14 @@ class StepTotals:
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Add one JSON line; values that are not finite become null."""
-    clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
     with path.open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(clean, allow_nan=False) + "\n")
+        handle.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def drop_rows_after(path: Path, last_step: int) -> None:
