@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from boresight.data.store import Store
+from boresight.errors import UsageError
 from boresight.reports.report import write
 from boresight.scoring import read_results
 from boresight.studies.demo import Demo, run_demo
@@ -70,6 +71,14 @@ def test_a_stopped_demo_goes_on_and_ends_the_same(finished: Path, tmp_path: Path
     assert not (demo.out / "results.json").exists()
     run_demo(demo)
     assert (demo.out / "results.json").read_text() == (finished / "results.json").read_text()
+
+
+def test_a_finished_demo_is_left_as_it_is_and_its_folder_belongs_to_it(finished: Path) -> None:
+    before = (finished / "manifest.json").read_text()
+    assert run_demo(Demo(out=finished, **SIZES)) == finished
+    assert (finished / "manifest.json").read_text() == before
+    with pytest.raises(UsageError, match="another size, seed or model"):
+        run_demo(Demo(out=finished, **{**SIZES, "samples": 5}))
 
 
 def test_the_report_shows_pictures_and_marks_claims(finished: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,13 +21,14 @@ from boresight.benchmarks._benchmark import Benchmark, Task
 from boresight.data.construct.own_samples import Sample, record_from_samples
 from boresight.data.store import Store, is_store
 from boresight.data.store_writer import StoreWriter
+from boresight.errors import UsageError
 from boresight.models.generate import Decoding, generate
 from boresight.models.policy import Policy, load_policy
 from boresight.records import Media
 from boresight.scoring import Ratio, results_table, write_results
 from boresight.studies.evaluate import Progress, answer, request, scores
 from boresight.training.align import BASE, Job, align
-from boresight.training.checkpoint import lock
+from boresight.training.checkpoint import lock, write_whole
 from boresight.training.health import HealthWarning, length_collapse
 from boresight.training.items import ItemEncoder, make_items
 from boresight.training.loop import Listener
@@ -90,10 +92,22 @@ def run_demo(demo: Demo, listener: Listener | None = None) -> Path:
 
     Raises:
         RunLockedError: If another process works on the same folder.
+        UsageError: If the folder holds a demo of another size, seed or model.
     """
     listener = listener or Listener()
     with lock(demo.out):
-        return _run(demo, listener)
+        _claim(demo)
+        finished = (demo.out / "results.json").exists() and (demo.out / "manifest.json").exists()
+        return demo.out if finished else _run(demo, listener)
+
+
+def _claim(demo: Demo) -> None:
+    """Parts are reused by name, so one folder belongs to one demo."""
+    path = demo.out / "demo.json"
+    mine = json.dumps({k: v for k, v in to_jsonable(demo).items() if k != "out"}, indent=1)
+    if path.exists() and path.read_text(encoding="utf-8") != mine:
+        raise UsageError(f"{demo.out} holds a demo of another size, seed or model; choose another --out.")
+    write_whole(path, mine)
 
 
 def _run(demo: Demo, listener: Listener) -> Path:
