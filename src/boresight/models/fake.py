@@ -96,7 +96,7 @@ def _config(shape: FakeShape, tokenizer: Any) -> LlavaConfig:
     text = LlamaConfig(
         vocab_size=shape.vocab,
         hidden_size=shape.hidden,
-        intermediate_size=int(2.7 * shape.hidden),  # Llama's ratio
+        intermediate_size=43 * shape.hidden // 16,  # Llama's ratio, 11008 to 4096
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
