@@ -1,6 +1,6 @@
 """LLaMA-Factory as a peer of `perf.preference_step`: its own trainer, held between steps until it is asked to go on.
 
-    PYTHON -m perf.llama_factory_step FOLDER --pairs 2 --steps 8 --cutoff 4096
+    PYTHON -m perf.llama_factory_step FOLDER --pairs 2 --steps 8 --cutoff 4096 [--frozen-media]
 
 PYTHON is the interpreter of an environment with LLaMA-Factory 0.9.5 (transformers 5.6, trl 0.24). FOLDER holds the
 model and the rows that `perf.preference_step` wrote there. A step lasts from being asked to the logged loss, so it
@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--cutoff", type=int, required=True)
+    parser.add_argument("--frozen-media", action="store_true")
     args = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -77,8 +78,8 @@ def main() -> None:
             "stage": "dpo",
             "do_train": True,
             "finetuning_type": "full",
-            "freeze_vision_tower": False,
-            "freeze_multi_modal_projector": False,
+            "freeze_vision_tower": args.frozen_media,
+            "freeze_multi_modal_projector": args.frozen_media,
             "pref_beta": 0.1,
             "pref_loss": "sigmoid",
             "template": "llava",

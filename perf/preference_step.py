@@ -1,15 +1,19 @@
 """Pairs per second and peak memory of one full DPO step, Boresight against its peers, alternately in one run.
 
     python -m perf.preference_step [--media-tokens 576] [--rounds 5] [--pairs 2] [--threads N] [--out FILE]
-        [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--device cpu|cuda] [--precision float32|bfloat16]
+        [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--frozen-media]
+        [--device cpu|cuda] [--precision float32|bfloat16]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
-32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities); with --lora, adapters on
-the language model, and the model without them as reference. A step is everything from raw rows to updated weights:
-processor, forward passes, backward, clipping, AdamW. Without --lora the media tower is trained by all, so none may skip
-its backward pass. Each peer lives in a process of its own, set up as its own users'
-processes are, and computes only when it is its turn. TRL is always there; LLaMA-Factory, which needs other versions,
-where the interpreter of its environment is given. Prints one JSON object; a ratio is of medians over rounds.
+32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media
+tower and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are, and the model without
+them is the reference. A step is everything from raw rows to updated weights: processor, forward passes, backward,
+clipping, AdamW. Each peer lives in a process of its own, set up as its own users' processes are, and computes only when
+it is its turn. TRL is always there; LLaMA-Factory, which needs other versions, where the interpreter of its environment
+is given. Prints one JSON object; a ratio is of medians over rounds.
+
+No row comes twice, so what is kept of a picture for later epochs gains nothing here. It is kept within a step, and
+where a reference is cached, the pass that made it has looked at the pictures too.
 
 `flops` counts the matrix products, attention and convolutions of one step (two per multiply-add); `share_of_peak` holds
 them against a large matrix product of the same threads, the most that this machine could do.
@@ -65,6 +69,7 @@ SHAPES = {
 OURS = ("boresight", "boresight_cached_reference")
 PEERS = ("trl", *OURS)
 MAX_TOKENS = 4096
+MEDIA_PARTS = ("vision_tower", "multi_modal_projector")
 
 
 def main() -> None:
@@ -88,6 +93,7 @@ def run(args: argparse.Namespace, folder: Path) -> str:
     if args.llama_factory:
         write_rows(folder, args)
         steps = ["--pairs", str(args.pairs), "--steps", str(args.rounds + 3), "--cutoff", str(MAX_TOKENS)]
+        steps += ["--frozen-media"] if args.frozen_media else []
         commands["llama_factory"] = [args.llama_factory, "-m", "perf.llama_factory_step", str(folder), *steps]
     peers = {name: Peer(command) for name, command in commands.items()}
     try:
@@ -213,9 +219,13 @@ def trl_steps(
             for row in rows
         ]
     )
+    reference = None if args.lora else copy.deepcopy(model)
+    if args.frozen_media:
+        for part in MEDIA_PARTS:
+            getattr(model.model, part).requires_grad_(False)
     trainer = trl.DPOTrainer(
         model=model,
-        ref_model=None if args.lora else copy.deepcopy(model),
+        ref_model=reference,
         args=trl.DPOConfig(
             output_dir=str(folder),
             per_device_train_batch_size=args.pairs,
@@ -250,7 +260,7 @@ def boresight_steps(
     """Runs one Boresight step each time it is asked; gives its loss."""
     keep_freed_memory()  # as `boresight align` does
     method = override(DPO, "stages.0.batch_items", str(args.pairs))
-    method = override(method, "stages.0.frozen", "[]")
+    method = override(method, "stages.0.frozen", json.dumps(MEDIA_PARTS if args.frozen_media else ()))
     lora = Lora(rank=args.lora, alpha=2.0 * args.lora) if args.lora else None
     policy = make_policy(model, processor, lora=lora)
     pictures = {str(i): row["image"] for i, row in enumerate(rows)}
@@ -310,6 +320,7 @@ def summary(said: dict[str, list[dict[str, float]]], args: argparse.Namespace) -
         "shape": {
             **dataclasses.asdict(SHAPES[args.shape]),
             "lora_rank": args.lora,
+            "frozen_media": args.frozen_media,
             "media_tokens": (_image_px(args.media_tokens) // PATCH_PX) ** 2,
             "answer_tokens": ANSWER_TOKENS,
             "vocab": VOCAB,
@@ -387,6 +398,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--shape", choices=tuple(SHAPES), default="small")
     parser.add_argument("--lora", type=int, default=0, metavar="RANK")
+    parser.add_argument("--frozen-media", action="store_true")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--llama-factory", metavar="PYTHON", help="interpreter of an environment with LLaMA-Factory")
