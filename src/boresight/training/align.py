@@ -245,7 +245,7 @@ def _align(job: Job, listener: Listener, *, is_main: bool) -> Aligned:
     if not job.resume and (job.out / "manifest.json").exists():
         raise UsageError(f"{job.out} holds an earlier run; add --resume to go on, or choose another --out.")
     legs = plan_legs(job)
-    done = sum(leg.saved.exists() for leg in legs[:-1]) if job.resume else 0
+    done = _num_finished(legs) if job.resume else 0
     title = f"{job.method_name} on {', '.join(dict.fromkeys(s.source.name for leg in legs for s in leg.loaded))}"
     facts = _facts(job, legs)
     watch = _Watch(job, legs[-1])
@@ -284,6 +284,11 @@ def _align(job: Job, listener: Listener, *, is_main: bool) -> Aligned:
         merged, facts["merged"] = found.folder, to_jsonable(found)
         write_manifest(job.out, title, facts)
     return Aligned(out=job.out, model=model, merged=merged, policy=ready.policy, train=trained)
+
+
+def _num_finished(legs: Sequence[Leg]) -> int:
+    """Legs that need not run again: what the last saved model stands on is in it."""
+    return max((number for number, leg in enumerate(legs[:-1], start=1) if leg.saved.exists()), default=0)
 
 
 def _facts(job: Job, legs: Sequence[Leg]) -> dict[str, Any]:
