@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
+from boresight import registry
 from boresight.data.store_writer import StoreWriter
 from boresight.methods.dpo import MEMBER as DPO
 from boresight.records import Candidate, Message, Part, Preference, Record
@@ -24,6 +24,21 @@ from boresight.training.spec import Method, RunSettings, override
 from engine_examples import TINY, fake_llava
 
 SETTINGS = {"stages.0.epochs": "2", "stages.0.batch_items": "4", "stages.0.learning_rate": "1e-3"}
+STAGES = '''
+"""Own answers first, then two rounds of pairs with an adapter that is merged in between."""
+
+from boresight.objectives import Objective, nll, pairwise, view
+from boresight.training.spec import Data, Method, Stage
+from boresight.models.policy import Lora
+
+CHOSEN, REJECTED = view("chosen"), view("rejected")
+SMALL = {"learning_rate": 1e-3, "batch_items": 4, "epochs": 1.0}
+SFT = Stage(name="sft", objective=Objective((nll(CHOSEN),)), data=Data(reads="singles"), frozen=(), **SMALL)
+MEMBER = Method(
+    objective=Objective((pairwise(CHOSEN, REJECTED, beta=0.5),)),
+    stages=(SFT, Stage(name="dpo", rounds=2, lora=Lora(rank=2), **SMALL)),
+)
+'''
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
 
@@ -59,9 +74,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(folder: Path, out: Path, *more: str, data: str = "good") -> list[str]:
-    sets = [f"--set={path}={value}" for path, value in {**SETTINGS, "run.precision": "float64"}.items()]
+    sets = [f"--set={path}={value}" for path, value in SETTINGS.items()]
+    return [*plain_arguments(folder, out, data), "--method", "dpo", *sets, *more]
+
+
+def plain_arguments(folder: Path, out: Path, data: str = "good") -> list[str]:
     files = ["--model", str(folder / "model"), "--data", str(folder / data), "--out", str(out)]
-    return ["align", "--method", "dpo", "--holdout", "0", "--samples", "0", *files, *sets, *more]
+    return ["align", "--holdout", "0", "--samples", "0", "--set=run.precision=float64", *files]
 
 
 def start_two(port: int, *arguments: str) -> list[subprocess.Popen[str]]:
@@ -85,12 +104,16 @@ def port() -> int:
     return 20_000 + (os.getpid() * 7 + time.monotonic_ns() // 1000) % 10_000
 
 
-def alone(folder: Path, out: Path) -> dict[str, torch.Tensor]:
-    """What one process makes of the same job."""
+def dpo() -> Method:
     method: Method = DPO
     for path, value in SETTINGS.items():
         method = override(method, path, value)
-    align(
+    return method
+
+
+def alone(folder: Path, out: Path, method: Method) -> Path:
+    """Where the model lies that one process makes of the same job."""
+    aligned = align(
         Job(
             model=str(folder / "model"),
             sources=(folder / "good",),
@@ -103,10 +126,11 @@ def alone(folder: Path, out: Path) -> dict[str, torch.Tensor]:
         )
     )
     AcceleratorState._reset_state(reset_partial_state=True)
-    return load_file(out / "model" / "model.safetensors")
+    return aligned.model
 
 
-def assert_close(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+def assert_close(first_file: Path, second_file: Path) -> None:
+    first, second = load_file(first_file), load_file(second_file)
     assert first.keys() == second.keys()
     assert max(float((first[name] - second[name]).abs().max()) for name in first) <= 1e-11
 
@@ -123,7 +147,22 @@ def test_a_launcher_trains_to_the_model_of_one_process_and_speaks_once(folder: P
     assert done.stdout.count("step     1/6") == 1 and done.stdout.count("report: ") == 1
     steps = [json.loads(line)["step"] for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert_close(load_file(tmp_path / "two" / "model" / "model.safetensors"), alone(folder, tmp_path / "one"))
+    one = alone(folder, tmp_path / "one", dpo())
+    assert_close(tmp_path / "two" / "model" / "model.safetensors", one / "model.safetensors")
+
+
+def test_two_processes_go_through_stages_and_rounds_as_one_does(folder: Path, tmp_path: Path, port: int) -> None:
+    file = tmp_path / "stages.py"
+    file.write_text(STAGES)
+    two = tmp_path / "two"
+    first, second = start_two(port, *plain_arguments(folder, two), "--method", str(file))
+    told, silent = first.communicate(timeout=300), second.communicate(timeout=300)
+    assert (first.returncode, second.returncode) == (0, 0), (told, silent)
+    one = alone(folder, tmp_path / "one", registry.load("boresight.methods", str(file)))
+    assert_close(two / "model" / "adapter_model.safetensors", one / "adapter_model.safetensors")
+    for name in ("sft", "dpo.1"):
+        model = Path("train") / name / "model" / "model.safetensors"
+        assert_close(two / model, tmp_path / "one" / model)
 
 
 def test_sigterm_to_one_of_two_ends_both_with_status_4_and_a_checkpoint(
