@@ -126,6 +126,7 @@ def changed_items() -> list[Any]:
     [
         ("method", {"method": dpo(learning_rate=2e-3)}),
         ("settings", {"seed": 1}),
+        ("settings", {"attention": "dense"}),
         ("data", {"items": changed_items()}),
         ("data", {"items": list(reversed(mixed_items()))}),
     ],

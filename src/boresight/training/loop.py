@@ -55,7 +55,7 @@ from boresight.training.preflight import Preflight, preflight
 from boresight.training.processes import Together, any_process, meet
 from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Reference, reference_key
 from boresight.training.sharding import check_launch, is_sharded, like, read_all_weights, twin_to_shard, whole
-from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
+from boresight.training.spec import Method, ReferenceKind, RunSettings, check_together, to_jsonable
 
 _CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
 _AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
@@ -393,7 +393,6 @@ class Trainer:
         """The kind of reference and the batches are known, but neither has taken its memory yet."""
         order = sorted((i for i in self.items if self.tokens[i.id]), key=lambda item: self.tokens[item.id])
         pair = [order[len(order) // 2], order[(len(order) - 1) // 2]]
-        kind = self.settings.reference
         with self._accelerator.autocast():
             return plan_memory(
                 policy,
@@ -404,16 +403,20 @@ class Trainer:
                 batch_items=self.stage.batch_items,
                 micro_batch_tokens=self.settings.micro_batch_tokens,
                 checkpoints=self.settings.gradient_checkpointing,
-                copies_reference=bool(self.objective.reference_views)
-                and (kind == "copy" or (kind == "auto" and not policy.has_adapter)),
+                copies_reference=self._reference_kind(policy) == "copy",
             )
 
-    def _make_reference(self, policy: Policy, trained: Policy, folder: Path | None) -> Reference | None:
+    def _reference_kind(self, policy: Policy) -> ReferenceKind:
         if not self.objective.reference_views:
+            return "none"
+        if self.settings.reference == "auto":
+            return "adapter_off" if policy.has_adapter else "copy"
+        return self.settings.reference
+
+    def _make_reference(self, policy: Policy, trained: Policy, folder: Path | None) -> Reference | None:
+        kind, shared, media = self._reference_kind(policy), self.preflight.shared, self._media
+        if kind == "none":
             return None
-        kind, shared, media = self.settings.reference, self.preflight.shared, self._media
-        if kind == "auto":
-            kind = "adapter_off" if policy.has_adapter else "copy"
         if kind == "copy":
             return FrozenCopy(policy, shared=shared, media=media)
         if kind == "adapter_off":
@@ -613,7 +616,7 @@ class Trainer:
         settings = to_jsonable(self.settings)
         return {
             "method": _digest(to_jsonable(self.method)),
-            "settings": _digest([settings[name] for name in ("seed", "precision", "reference", "share")]),
+            "settings": _digest([settings[name] for name in ("seed", "precision", "reference", "share", "attention")]),
             "data": _digest(rows),
         }
 
