@@ -50,18 +50,19 @@ def main() -> None:
         )
         for seed in args.seeds
     ]
-    found = []
+    found: list[tuple[Sequence[ResultRow], Mapping[str, float]]] = []
+    manifests: list[dict[str, Any]] = []
     for demo in demos:
         print(f"seed {demo.seed}", flush=True)
         folder = run_demo(demo, Listener(started=lambda facts: print(facts["folder"], facts["steps"], flush=True)))
-        seconds = json.loads((folder / "manifest.json").read_text())["seconds"]
-        found.append((read_results(folder / "results.json"), seconds))
-    pairs = [len_of(demo) for demo in demos]
+        manifests.append(json.loads((folder / "manifest.json").read_text()))
+        found.append((read_results(folder / "results.json"), manifests[-1]["seconds"]))
     text = json.dumps(
         {
             "command": "python scripts/compare_methods.py",
+            "commit": ", ".join(dict.fromkeys(str(manifest["git"].get("commit"))[:7] for manifest in manifests)),
             "seeds": args.seeds,
-            "pairs": pairs,
+            "pairs": [manifest["data"]["train"]["pairs"] for manifest in manifests],
             "test_scenes": args.test_scenes,
             "methods": {name: summary(name, found) for name in (BASE, *args.methods)},
         },
@@ -70,12 +71,6 @@ def main() -> None:
     print(text)
     if args.json:
         args.json.write_text(text + "\n")
-
-
-def len_of(demo: Demo) -> int:
-    """Pairs that a demo trained on."""
-    manifest = json.loads((demo.out / "manifest.json").read_text())
-    return int(manifest["data"]["train"]["pairs"])
 
 
 def summary(name: str, found: Sequence[tuple[Sequence[ResultRow], Mapping[str, float]]]) -> dict[str, Any]:
