@@ -191,7 +191,7 @@ def _kept_bytes(policy: Policy, rows: Sequence[Answered], *, shared: bool) -> in
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # a kept output would hold the graph that holds it, forever
 
     was_training = policy.training
     policy.eval()  # in training mode checkpointed layers would hide what one of them keeps
