@@ -5,12 +5,12 @@
         [--device cpu|cuda] [--precision float32|bfloat16]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
-32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media
-tower and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are, and the model without
-them is the reference. A step is everything from raw rows to updated weights: processor, forward passes, backward,
-clipping, AdamW. Each peer lives in a process of its own, set up as its own users' processes are, and computes only when
-it is its turn. TRL is always there; LLaMA-Factory, which needs other versions, where the interpreter of its environment
-is given. Prints one JSON object; a ratio is of medians over rounds.
+32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media tower
+and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are
+trained, and the model without them is the reference. A step is everything from raw rows to updated weights: processor,
+forward passes, backward, clipping, AdamW. Each peer lives in a process of its own, set up as its own users' processes
+are, and computes only when it is its turn. TRL is always there; LLaMA-Factory, which needs other versions, where the
+interpreter of its environment is given. Prints one JSON object; a ratio is of medians over rounds.
 
 No row comes twice, so what is kept of a picture for later epochs gains nothing here. It is kept within a step, and
 where a reference is cached, the pass that made it has looked at the pictures too.
@@ -43,7 +43,6 @@ import peft
 import torch
 import transformers
 import trl
-from PIL import Image
 
 import boresight
 from boresight.methods.dpo import MEMBER as DPO
@@ -55,20 +54,11 @@ from boresight.training.items import Item, ItemEncoder
 from boresight.training.loop import Trainer
 from boresight.training.spec import RunSettings, override
 from perf.counting import flop_counter, peak_mib
+from perf.shapes import PROMPT, SHAPES, WORDS, fake_shape, noise
 
-PATCH_PX = 14
 ANSWER_TOKENS = 100
-VOCAB = 32064
-WORDS = ["red", "blue", "cube", "sphere", "left", "right", "of", "the", "a", "is", "on", "under", "user"]
-PROMPT = "describe the picture in detail"
-SHAPES = {
-    "small": FakeShape(hidden=256, layers=6, heads=4),
-    "1b": FakeShape(hidden=2048, layers=16, heads=32, tower_hidden=1024, tower_layers=24),
-    "7b": FakeShape(hidden=4096, layers=32, heads=32, tower_hidden=1024, tower_layers=24),
-}
 OURS = ("boresight", "boresight_cached_reference")
 PEERS = ("trl", *OURS)
-MAX_TOKENS = 4096
 MEDIA_PARTS = ("vision_tower", "multi_modal_projector")
 
 
@@ -88,16 +78,17 @@ def main() -> None:
 
 def run(args: argparse.Namespace, folder: Path) -> str:
     """All peers in turn; gives the figures as JSON."""
+    shape = fake_shape(args.shape, args.media_tokens)
     here = [sys.executable, "-m", "perf.preference_step", *sys.argv[1:], "--peer"]
     commands = {name: [*here, name] for name in PEERS}
     if args.llama_factory:
-        write_rows(folder, args)
-        steps = ["--pairs", str(args.pairs), "--steps", str(args.rounds + 3), "--cutoff", str(MAX_TOKENS)]
+        write_rows(folder, shape, args)
+        steps = ["--pairs", str(args.pairs), "--steps", str(args.rounds + 3), "--cutoff", str(shape.max_tokens)]
         steps += ["--frozen-media"] if args.frozen_media else []
         commands["llama_factory"] = [args.llama_factory, "-m", "perf.llama_factory_step", str(folder), *steps]
     peers = {name: Peer(command) for name, command in commands.items()}
     try:
-        return json.dumps(summary(measure(peers, args.rounds), args), indent=1)
+        return json.dumps(summary(measure(peers, args.rounds), shape, args), indent=1)
     finally:
         for peer in peers.values():
             peer.end()
@@ -145,10 +136,11 @@ def work(name: str, args: argparse.Namespace) -> None:
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     datasets.disable_progress_bars()
-    model, processor = fake_llava(_shape(args))
+    shape = fake_shape(args.shape, args.media_tokens)
+    model, processor = fake_llava(shape)
     if args.lora:  # frozen weights need no more than they compute with
         model = model.to(getattr(torch, args.precision))
-    rows = make_rows(args.pairs * (args.rounds + 3), processor.tokenizer, _image_px(args.media_tokens))
+    rows = make_rows(args.pairs * (args.rounds + 3), processor.tokenizer, shape.image_px)
     with tempfile.TemporaryDirectory() as folder:
         if name == "trl":
             steps = trl_steps(model, processor, rows, args, Path(folder))
@@ -173,7 +165,7 @@ def make_rows(count: int, tokenizer: Any, image_px: int) -> list[dict[str, Any]]
     rng = np.random.default_rng(0)
     return [
         {
-            "image": Image.fromarray(rng.integers(0, 255, (image_px, image_px, 3), dtype=np.uint8)),
+            "image": noise(rng, image_px),
             "chosen": _text(rng, tokenizer),
             "rejected": _text(rng, tokenizer),
         }
@@ -181,12 +173,12 @@ def make_rows(count: int, tokenizer: Any, image_px: int) -> list[dict[str, Any]]
     ]
 
 
-def write_rows(folder: Path, args: argparse.Namespace) -> None:
+def write_rows(folder: Path, shape: FakeShape, args: argparse.Namespace) -> None:
     """Model and rows as LLaMA-Factory reads them."""
-    model, processor = fake_llava(_shape(args))
+    model, processor = fake_llava(shape)
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
-    rows = make_rows(args.pairs * (args.rounds + 3), processor.tokenizer, _image_px(args.media_tokens))
+    rows = make_rows(args.pairs * (args.rounds + 3), processor.tokenizer, shape.image_px)
     for number, row in enumerate(rows):
         row["image"].save(folder / f"{number}.png")
     data = [
@@ -299,7 +291,7 @@ def to_item(number: int, row: dict[str, Any]) -> Item:
     return Item(id=str(number), record=record, texts=texts)
 
 
-def summary(said: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> dict[str, Any]:
+def summary(said: dict[str, list[dict[str, float]]], shape: FakeShape, args: argparse.Namespace) -> dict[str, Any]:
     """Figures and what they were measured on."""
     seconds = {name: statistics.median(step["seconds"] for step in steps) for name, steps in said.items()}
     peaks = {name: steps[-1]["peak_mib"] for name, steps in said.items()}
@@ -308,24 +300,21 @@ def summary(said: dict[str, list[dict[str, float]]], args: argparse.Namespace) -
     return {
         "benchmark": "preference_step",
         "pairs_per_s": {name: round(args.pairs / value, 4) for name, value in seconds.items()},
-        **_ratios(seconds),
+        **_ratios("ratio", seconds),
         "peak_mib": {name: round(value) for name, value in peaks.items()},
         "ratio_peak_memory": round(peaks["boresight"] / peaks["trl"], 3),
         "gflop_per_step": {name: round(value / 1e9, 1) for name, value in flops.items()},
-        "flop_limit_of_ratio": {name: round(flops["trl"] / flops[name], 3) for name in OURS},
+        **_ratios("flop_limit_of_ratio", flops),
         "share_of_peak": {name: round(flops[name] / seconds[name] / peak_flops, 3) for name in said},
         "peak_gflop_per_s": round(peak_flops / 1e9, 1),
         "seconds": {name: [round(step["seconds"], 3) for step in steps] for name, steps in said.items()},
         "losses": {name: [round(step["loss"], 6) for step in steps] for name, steps in said.items()},
         "shape": {
-            **dataclasses.asdict(SHAPES[args.shape]),
+            **dataclasses.asdict(shape),
             "lora_rank": args.lora,
             "frozen_media": args.frozen_media,
-            "media_tokens": (_image_px(args.media_tokens) // PATCH_PX) ** 2,
+            "media_tokens": shape.media_tokens,
             "answer_tokens": ANSWER_TOKENS,
-            "vocab": VOCAB,
-            "max_tokens": MAX_TOKENS,
-            "image_px": _image_px(args.media_tokens),
         },
         "precision": args.precision,
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
@@ -341,29 +330,14 @@ def summary(said: dict[str, list[dict[str, float]]], args: argparse.Namespace) -
     }
 
 
-def _ratios(seconds: dict[str, float]) -> dict[str, float]:
-    """How many times as fast as each peer, with a frozen copy and with a cached reference."""
+def _ratios(name: str, cost: dict[str, float]) -> dict[str, float]:
+    """How many times as much each peer costs as ours does, with a frozen copy and with a cached reference."""
     ratios = {}
-    for peer in (name for name in seconds if name not in OURS):
-        to = "" if peer == "trl" else f"_to_{peer}"
-        ratios[f"ratio{to}"] = round(seconds[peer] / seconds["boresight"], 3)
-        ratios[f"ratio{to}_cached_reference"] = round(seconds[peer] / seconds["boresight_cached_reference"], 3)
+    for peer in (peer for peer in cost if peer not in OURS):
+        to = name if peer == "trl" else f"{name}_to_{peer}"
+        ratios[to] = round(cost[peer] / cost["boresight"], 3)
+        ratios[f"{to}_cached_reference"] = round(cost[peer] / cost["boresight_cached_reference"], 3)
     return ratios
-
-
-def _shape(args: argparse.Namespace) -> FakeShape:
-    return dataclasses.replace(
-        SHAPES[args.shape],
-        image_px=_image_px(args.media_tokens),
-        patch_px=PATCH_PX,
-        vocab=VOCAB,
-        max_tokens=MAX_TOKENS,
-    )
-
-
-def _image_px(media_tokens: int) -> int:
-    """Side of the square picture that takes so many tokens, or a few less."""
-    return PATCH_PX * int(media_tokens**0.5)
 
 
 def _peak_flops_per_s(args: argparse.Namespace) -> float:

@@ -22,11 +22,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from boresight import registry
 from boresight.models.device import keep_freed_memory
-from boresight.models.fake import FakeShape, fake_llava
+from boresight.models.fake import fake_llava
 from boresight.models.policy import make_policy
 from boresight.records import Candidate, Media, Message, Part, Preference, Record, Span
 from boresight.training.forest import plan
@@ -34,6 +33,7 @@ from boresight.training.items import ItemEncoder
 from boresight.training.loop import Trainer
 from boresight.training.making_items import make_items
 from boresight.training.spec import Method, RunSettings
+from perf.shapes import PROMPT, WORDS, fake_shape, noise
 
 METHODS = (
     "dpo",
@@ -50,7 +50,6 @@ METHODS = (
     "tdpo",
     "sft",
 )
-WORDS = ["red", "blue", "cube", "sphere", "left", "right", "of", "the", "a", "is", "on", "under", "user"]
 WAYS = ("required", "never")
 
 
@@ -59,11 +58,11 @@ def main() -> None:
     warnings.simplefilter("ignore")
     keep_freed_memory()
     found = {name: measure(name, args) for name in args.methods}
-    shape = {"hidden": 256, "layers": 6, "media_tokens": (_image_px(args) // 14) ** 2, "answer_words": 100}
+    shape = fake_shape("small", args.media_tokens)
     text = json.dumps(
         {
             "benchmark": "shared_rows",
-            "shape": shape,
+            "shape": {**dataclasses.asdict(shape), "media_tokens": shape.media_tokens, "answer_words": 100},
             "pairs_per_step": args.pairs,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
@@ -109,12 +108,11 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
 def trainer(method: Method, share: Any, folder: Path, args: argparse.Namespace) -> Trainer:
     """One that has the rows of this measurement and has checked them."""
     folder.mkdir()
-    px = _image_px(args)
-    shape = FakeShape(hidden=256, layers=6, heads=4, image_px=px, patch_px=14, vocab=32064, max_tokens=4096)
+    shape = fake_shape("small", args.media_tokens)
     policy = make_policy(*fake_llava(shape))
     rng = np.random.default_rng(0)
     count = args.pairs * (args.rounds + 1)
-    pictures = {str(i): Image.fromarray(rng.integers(0, 255, (px, px, 3), dtype=np.uint8)) for i in range(count)}
+    pictures = {str(i): noise(rng, shape.image_px) for i in range(count)}
     encoder = ItemEncoder(
         encoder=policy.encoder,
         pictures=lambda medium: pictures[medium.id],
@@ -145,7 +143,7 @@ def _record(number: int, rng: np.random.Generator) -> Record:
         messages=(
             Message(
                 role="user",
-                parts=(Part(type="media", media=str(number)), Part(type="text", text="describe the picture in detail")),
+                parts=(Part(type="media", media=str(number)), Part(type="text", text=PROMPT)),
             ),
         ),
         candidates=(answer("good", is_good=True), answer("bad", is_good=False)),
@@ -158,10 +156,6 @@ def _whole(method: Method, pairs: int) -> Method:
     stage = dataclasses.replace(method.stages[0], lora=None, frozen=(), trained=(), epochs=1.0)
     batch_items = pairs * (2 if method.data.reads == "unpaired" else 1)
     return dataclasses.replace(method, stages=(dataclasses.replace(stage, batch_items=batch_items),))
-
-
-def _image_px(args: argparse.Namespace) -> int:
-    return 14 * int(args.media_tokens**0.5)
 
 
 def _arguments() -> argparse.Namespace:
