@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+from command_line import Outcome, Run
+
 # Only where tensors are handled: checking every first-party call doubles the time to import.
 install_import_hook(
     [
@@ -35,6 +37,25 @@ def fixtures_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no fixture folder {folder}; set BORESIGHT_FIXTURES to the folder of public files")
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `boresight ARGUMENTS` in this process."""
+    from boresight.cli.main import main  # not above: the shape checks must be installed first
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["boresight", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        found = capsys.readouterr()
+        return Outcome(code, found.out, found.err)
+
+    return call
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -20,9 +20,9 @@ from reward_examples import member, scored, values
 
 from boresight.benchmarks._benchmark import Assets, Response, Task
 from boresight.benchmarks._trust_tasks import SOURCES
-from boresight.cli.main import main
 from boresight.errors import InputError
 from boresight.models.fake import FakeShape, fake_llava
+from command_line import Run
 
 GOOD, BAD = "the good answer", "the bad answer"
 GREEN, RED = (0, 255, 0), (255, 0, 0)
@@ -193,35 +193,23 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def boresight(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
-    def run(*arguments: object) -> None:
-        monkeypatch.setattr("sys.argv", ["boresight", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            assert not stop.code, capsys.readouterr().err
-
-    return run
-
-
 @pytest.mark.parametrize("bench", LAYOUTS)
 def test_a_model_answers_every_task_and_the_answers_can_be_scored(
-    bench: str, model_folder: Path, boresight: Callable[..., None], tmp_path: Path
+    bench: str, model_folder: Path, run: Run, tmp_path: Path
 ) -> None:
     assets, out = tmp_path / "assets", tmp_path / "said.jsonl"
     count = LAYOUTS[bench](assets)
-    boresight("generate", bench, "--model", model_folder, "--assets", assets, "--out", out, "--max-new-tokens", 2)
+    asked = ["--model", model_folder, "--assets", assets, "--out", out, "--max-new-tokens", 2]
+    assert run("generate", bench, *asked).code == 0
     answers = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [answer.get("reason", "") for answer in answers] == [""] * count
     arguments: list[object] = ["score", bench, "--responses", out, "--scorer", "clean", "--assets", assets]
     if member(bench).rubrics:
         judged = tmp_path / "judged.jsonl"
-        boresight(
-            "judge", bench, "--responses", out, "--judge", "fake", "--no-canaries", "--assets", assets, "--out", judged
-        )
+        asked = ["--responses", out, "--judge", "fake", "--no-canaries", "--assets", assets, "--out", judged]
+        assert run("judge", bench, *asked).code == 0
         arguments += ["--judgements", judged]
-    boresight(*arguments, "--json", tmp_path / "scores.json")
+    assert run(*arguments, "--json", tmp_path / "scores.json").code == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["n"] == count
     assert sum(scores["statuses"].values()) == count

@@ -8,30 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_examples import Outcome, Run
 from PIL import Image
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from boresight.cli.main import main
 from boresight.models.fake import FakeShape, fake_llava
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `boresight ARGUMENTS` in this process."""
-
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["boresight", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = capsys.readouterr()
-        return Outcome(code, found.out, found.err)
-
-    return call
 
 
 @pytest.fixture(scope="session")

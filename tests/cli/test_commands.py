@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from cli_examples import Rows, Run
+from cli_examples import Rows
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from boresight.records import loads, to_json
+from command_line import Run
 
 
 def align(run: Run, model: Path, data: Path, out: Path, *more: object, method: str = "dpo") -> None:

@@ -8,7 +8,9 @@ import zlib
 from pathlib import Path
 
 import pytest
-from cli_examples import Outcome, Rows, Run, jpeg
+from cli_examples import Rows, jpeg
+
+from command_line import Outcome, Run
 
 
 def assert_refused(outcome: Outcome, *words: str) -> None:

@@ -9,10 +9,10 @@ import time
 from typing import Any
 
 import typer
-from cli_examples import Run
 
 from boresight import registry
 from boresight.cli.main import app
+from command_line import Run
 
 FLAGS = {
     "demo": {"--out", "--short", "--seed"},

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +19,17 @@ from faulty_server import BEHAVIORS, KEY, FaultyServer, Handler, reply, serving
 from PIL import Image
 
 from boresight.benchmarks._benchmark import Assets
-from boresight.cli.main import main
 from boresight.media.clip import FrameSampling, decode_clip
 from boresight.media.image import decode_image
 from boresight.models.server import Limits
 from boresight.studies.prompts import benchmark_prompts
 from boresight.worlds.scenes import MEMBER as scenes  # noqa: N811
 from clip_zoo import clip
+from command_line import Run
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
 YES_NO = "scenes_yes_no"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Outcome:
-        monkeypatch.setattr("sys.argv", ["boresight", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        found = capsys.readouterr()
-        return Outcome(code, found.out, found.err)
-
-    return call
 
 
 @pytest.fixture
