@@ -17,7 +17,7 @@ import make_docs
 
 from boresight import registry
 from boresight.cli.listing import Listed, members
-from boresight.training.spec import to_jsonable
+from boresight.training.spec import TOWERS, VISION_TOWERS, to_jsonable
 
 FOLDER = Path(__file__).parents[1] / "docs" / "methods"
 PACKAGE = "boresight.methods"
@@ -163,8 +163,16 @@ def _terms(terms: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _trained(stage: Mapping[str, Any]) -> str:
-    what = f"those named {', '.join(stage['trained'])}" if stage["trained"] else "all"
-    return what + (f" but {', '.join(stage['frozen'])}" if stage["frozen"] else "")
+    what = f"only {_parts(stage['trained'])}" if stage["trained"] else "all"
+    return what + (f" but {_parts(stage['frozen'])}" if stage["frozen"] else "")
+
+
+def _parts(words: Sequence[str]) -> str:
+    """Parts of a model, with the many names of its towers put in short."""
+    for names, short in ((TOWERS, "the towers"), (VISION_TOWERS, "the vision towers")):
+        if set(names) <= set(words):
+            words = (short, *(word for word in words if word not in names))
+    return ", ".join(words)
 
 
 def _term(term: Mapping[str, Any]) -> tuple[str, str]:

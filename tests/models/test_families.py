@@ -15,6 +15,8 @@ from boresight.models import families, tree_attention
 from boresight.models.media_features import media_key
 from boresight.models.policy import Policy
 from boresight.models.reach import Reach
+from boresight.training.optimization import freeze
+from boresight.training.spec import Stage
 from engine_examples import differing
 
 SHARING = [name for name, family in FAMILIES.items() if family.expected != "separate"]
@@ -33,6 +35,17 @@ def calls_of_towers(policy: Policy) -> list[str]:
         if name.rsplit(".", 1)[-1] in ("vision_tower", "visual", "vision_model", "audio_tower"):
             module.register_forward_hook(lambda *_, name=name: called.append(name))
     return called
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_tower_stays_as_it_is_unless_a_method_says_otherwise(name: str) -> None:
+    """transformers itself says which part of a family is its tower."""
+    policy = zoo_policy(name)
+    freeze(policy, Stage())
+    found = {policy.bare.get_encoder(modality=kind) for kind in ("image", "audio")}
+    found -= {None, policy.bare, policy.bare.base_model}  # what it gives where there is no such tower
+    assert found and not any(p.requires_grad for tower in found for p in tower.parameters())
+    assert all(p.requires_grad for p in policy.bare.get_decoder().parameters())
 
 
 @pytest.mark.parametrize("name", SHARING)

@@ -9,7 +9,7 @@ needs to be transplanted. The variant `first` has the earlier version's plain li
 from boresight.methods._pieces import CHOSEN
 from boresight.objectives import nll, pairwise, view
 from boresight.training.inputs import Adversarial
-from boresight.training.spec import Data, Method, Stage
+from boresight.training.spec import VISION_TOWERS, Data, Method, Stage
 
 ATTACKED = "adversarial"
 
@@ -26,7 +26,7 @@ def _with(sure: bool) -> Method:
                 batch_items=128,
                 weight_decay=1e-4,
                 frozen=(),
-                trained=("vision_tower", "visual"),
+                trained=VISION_TOWERS,
             ),
         ),
         data=Data(

@@ -7,14 +7,14 @@ Differs from the authors' code: none in the loss, whose optional likelihood has 
 """
 
 from boresight.methods._pieces import preferred
-from boresight.training.spec import Data, Method, Stage
+from boresight.training.spec import TOWERS, Data, Method, Stage
 
 DATA = Data(
     modality=("video",),
     construction="caption_judged_samples",
     texts={"chosen": "the own sample judged best", "rejected": "the own sample judged worst"},
 )
-FROZEN = ("vision_tower", "visual", "multi_modal_projector")
+FROZEN = (*TOWERS, "multi_modal_projector")
 MEMBER = Method(
     objective=preferred(),
     stages=(Stage(name="dpo", learning_rate=5e-7, epochs=3, batch_items=128, schedule="linear", frozen=FROZEN),),

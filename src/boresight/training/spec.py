@@ -20,6 +20,9 @@ from boresight.training.making_items import Reads
 from boresight.training.token_weights import TokenWeights
 
 ReferenceKind = Literal["auto", "copy", "adapter_off", "cached", "none"]
+# As transformers looks for them, in `PreTrainedModel.get_encoder`.
+VISION_TOWERS = ("vision_tower", "visual", "vision_model", "vision_encoder", "image_tower")
+TOWERS = (*VISION_TOWERS, "audio_tower", "audio_encoder", "speech_encoder")
 Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
 Modality = Literal["text", "image", "images", "video", "audio", "volume"]
 
@@ -68,7 +71,7 @@ class Stage:
     """Gradients are scaled down to this norm; 0 turns it off."""
     lora: Lora | None = None
     """None trains all weights."""
-    frozen: tuple[str, ...] = ("vision_tower", "visual")
+    frozen: tuple[str, ...] = TOWERS
     """Parameters whose name holds one of these words stay as they are. Only matters without `lora`."""
     trained: tuple[str, ...] = ()
     """Parameters whose name holds none of these words stay as they are; none given trains all that is not frozen."""
