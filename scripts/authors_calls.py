@@ -391,6 +391,12 @@ def drifted(f: SimpleNamespace, t: Tables) -> torch.Tensor:
     return made.get_batch_metrics("policy", {})[0]
 
 
+def supervised(f: SimpleNamespace, t: Tables) -> torch.Tensor:
+    """Of a causal language model, which shifts the labels itself."""
+    (table,) = t.values()
+    return f.ForCausalLMLoss(logits_of(table.policy), labels_of(table), vocab_size=2)
+
+
 def rated(f: SimpleNamespace, t: Tables) -> torch.Tensor:
     """LLaVA-RLHF's reward model on two candidates, of which the second was chosen."""
     heads = torch.stack([t[REJECTED].head, t[CHOSEN].head], dim=1)  # type: ignore[list-item]

@@ -31,6 +31,7 @@ from authors_calls import (
     s_vco,
     simpo,
     sppo,
+    supervised,
     tdpo,
     three,
     token_tpo,
@@ -69,6 +70,8 @@ class Case:
     """Whether answers are all of one length, for code that cannot tell padding from tokens."""
     weighted: bool = False
     """Whether the method weights tokens."""
+    never: tuple[str, ...] = ()
+    """Kinds of tables on which their code gives NaN, or takes a reward of exactly 0 for an absent answer."""
     digits: int = 9
     """To how many digits they agree; fewer where the authors round to float32."""
 
@@ -166,8 +169,16 @@ CASES = [
          also={f"{_TRL_MID}/trl/trainer/dpo_trainer.py": ("dpo_loss",)} | _MOMENTS, digits=6),
     Case(method="fact_rlhf", repository="llava-rlhf/LLaVA-RLHF", commit="830a083", path="RLHF/models/reward_model.py",
          functions=("compute_loss",), loss=rated, stage=1),
+    *(
+        Case(method=method, repository="huggingface/transformers", commit="v5.23.0",
+             path="src/transformers/loss/loss_utils.py", functions=("ForCausalLMLoss", "fixed_cross_entropy"),
+             loss=supervised, stage=stage, edits={"logits = logits.float()": "logits = logits"})
+        for method, stage in (
+            ("sft", 0), ("lima", 0), ("vlguard", 0), ("vlguard:mixed", 0), ("stic", 1), ("fact_rlhf", 0)
+        )
+    ),
     Case(method="kto", repository="ContextualAI/HALOs", commit="4831988", path="train/trainers.py",
-         functions=("KTOTrainer.loss", "get_sequence_rewards"), loss=kto, edits=_DOUBLE),
+         functions=("KTOTrainer.loss", "get_sequence_rewards"), loss=kto, edits=_DOUBLE, never=("edge_tables",)),
     Case(method="dpo", repository="eric-mitchell/direct-preference-optimization", commit="f8b8c0f", path="trainers.py",
          functions=("preference_loss",), loss=given_beta("preference_loss")),
     Case(method="dpo:ipo_sum", repository="eric-mitchell/direct-preference-optimization", commit="f8b8c0f",
@@ -175,7 +186,8 @@ CASES = [
     Case(method="dpo:conservative", repository="eric-mitchell/direct-preference-optimization", commit="f8b8c0f",
          path="trainers.py", functions=("preference_loss",), loss=given_beta("preference_loss", label_smoothing=0.1)),
     Case(method="dpo:ipo", repository="ContextualAI/HALOs", commit="4831988", path="train/trainers.py",
-         functions=("IPOTrainer.loss", "get_sequence_rewards"), loss=halos(tau=0.1), edits=_DOUBLE),
+         functions=("IPOTrainer.loss", "get_sequence_rewards"), loss=halos(tau=0.1), edits=_DOUBLE,
+         never=("edge_tables",)),
     Case(method="dpo:nca", repository="thu-ml/Noise-Contrastive-Alignment", commit="cbb9248",
          path="preference_trainer.py", functions=("dpo_loss",), loss=linked(loss_type="NCA")),
     Case(method="dpo:sppo", repository="uclaml/SPPO", commit="5e61c4e", path="sppo/trainer.py",
@@ -196,5 +208,6 @@ CASES = [
          functions=("cpo_loss",), loss=alma, without=("Nll",)),
     Case(method="orpo", repository="xfactlab/orpo", commit="208d2d6", path="src/orpo_trainer.py",
          functions=("compute_loss", "compute_logps"), loss=orpo_whole, even=True,
-         edits={"self.alpha * ratio).to(dtype=torch.bfloat16)": "self.alpha * ratio)"}),
+         edits={"self.alpha * ratio).to(dtype=torch.bfloat16)": "self.alpha * ratio)"},
+         never=("edge_tables",)),
 ]  # fmt: skip

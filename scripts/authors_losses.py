@@ -15,6 +15,7 @@ import ast
 import contextlib
 import difflib
 import io
+import itertools
 import json
 import math
 import sys
@@ -29,11 +30,13 @@ import torch
 from authors_cases import CASES, Case
 from torch.nn import functional as F
 
+from boresight.objectives import TokenLogps, View
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from shared_tables import gradients, our_loss, run_of, tables, token_pair  # noqa: E402
+from shared_tables import edge_tables, gradients, our_loss, run_of, tables, token_pair  # noqa: E402
 
-SEEDS = (0, 1, 2)
+DRAWN = {"tables": tables, "edge_tables": edge_tables}
 
 
 def take(source: str, names: tuple[str, ...]) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def take(source: str, names: tuple[str, ...]) -> dict[str, Any]:
         "torch": torch, "F": F, "nn": torch.nn, "Optional": typing.Optional, "Union": typing.Union,
         "Tuple": tuple, "List": list, "Dict": dict, "Literal": typing.Literal, "Any": Any, "math": math,
         "LogSigmoid": torch.nn.LogSigmoid, "LogSoftmax": torch.nn.LogSoftmax, "dataclass": dataclass,
-        "Accelerator": Any,
+        "Accelerator": Any, "random": SimpleNamespace(choices=lambda population, k: list(population)[:k]),
         "FDivergenceType": SimpleNamespace(
             ALPHA_DIVERGENCE=SimpleNamespace(value="alpha"), JS_DIVERGENCE=SimpleNamespace(value="js")
         ),
@@ -81,9 +84,10 @@ def functions(case: Case, peers: Path) -> SimpleNamespace:
     return SimpleNamespace(**found)
 
 
-def theirs(case: Case, code: SimpleNamespace, seed: int) -> tuple[torch.Tensor, dict[str, list[list[float]]]]:
+def theirs(
+    case: Case, code: SimpleNamespace, shared: dict[View, TokenLogps]
+) -> tuple[torch.Tensor, dict[str, list[list[float]]]]:
     """Their loss and its gradients."""
-    shared = tables(run_of(case.method, case.stage), seed, even=case.even, items=case.items, weighted=case.weighted)
     with contextlib.redirect_stdout(io.StringIO()):
         loss = case.loss(code, shared)
     loss.sum().backward()
@@ -91,11 +95,14 @@ def theirs(case: Case, code: SimpleNamespace, seed: int) -> tuple[torch.Tensor, 
 
 
 def verdicts(case: Case, peers: Path) -> dict[str, Any]:
-    code = functions(case, peers)
+    code, run = functions(case, peers), run_of(case.method, case.stage)
     found = []
-    for seed in SEEDS:
-        loss, slopes = theirs(case, code, seed)
-        found.append({"seed": seed, "losses": loss.tolist(), "gradients": slopes})
+    for seed, drawn in ((0, "tables"), (1, "tables"), (2, "tables"), (3, "edge_tables")):
+        if drawn in case.never:
+            continue
+        shared = DRAWN[drawn](run, seed, even=case.even, items=case.items, weighted=case.weighted)
+        loss, slopes = theirs(case, code, shared)
+        found.append({"seed": seed, "drawn": drawn, "losses": loss.tolist(), "gradients": slopes})
     facts = ("method", "stage", "repository", "commit", "path", "functions", "edits", "without", "items", "even",
              "weighted", "digits")  # fmt: skip
     return {name: getattr(case, name) for name in facts} | {"verdicts": found}
@@ -105,15 +112,17 @@ def widest_gap(case: Case, peers: Path, draws: int) -> tuple[float, float]:
     """The largest difference of a loss and of a gradient over many tables, relative to their size or 1."""
     code, run = functions(case, peers), run_of(case.method, case.stage)
     of_loss = of_gradient = 0.0
-    for seed in range(draws):
-        loss, slopes = theirs(case, code, 1000 + seed)
-        shared = tables(run, 1000 + seed, even=case.even, items=case.items, weighted=case.weighted)
+    kinds = [make for name, make in DRAWN.items() if name not in case.never]
+    for seed, make in itertools.product(range(1000, 1000 + draws), kinds):
+        first, shared = (make(run, seed, even=case.even, items=case.items, weighted=case.weighted) for _ in range(2))
+        loss, slopes = theirs(case, code, first)
         ours = our_loss(run, shared, without=case.without, whole=loss.dim() == 0)
         ours.sum().backward()
         of_loss = max(of_loss, float(((ours.detach() - loss).abs() / loss.abs().clamp(min=1)).max()))
         for name, values in gradients(shared).items():
-            gap = torch.tensor(values, dtype=torch.float64) - torch.tensor(slopes[name], dtype=torch.float64)
-            of_gradient = max(of_gradient, float(gap.abs().max()))
+            slope = torch.tensor(slopes[name], dtype=torch.float64)
+            gap = (torch.tensor(values, dtype=torch.float64) - slope).abs() / slope.abs().clamp(min=1)
+            of_gradient = max(of_gradient, float(gap.max()))
     return of_loss, of_gradient
 
 

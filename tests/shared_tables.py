@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +58,40 @@ def tables(
             answer_mask=padded([[1.0] * n for n in lengths[view.text]]) > 0,
             head=torch.tensor([draw.uniform(-3, 3) for _ in range(items)], dtype=torch.float64).requires_grad_(),
             signals=signals,
+        )
+    return found
+
+
+def edge_tables(
+    run: Method, seed: int, *, even: bool = False, items: int = 4, weighted: bool = True
+) -> dict[View, TokenLogps]:
+    """As `tables`, with items at the edges: the last has log-probabilities from -1e4 to -1e-6, the one before is where
+    the reference is, the one before that has the same values in every view, and the first has one token. Some tokens
+    count nothing."""
+    found = {}
+    for view, table in tables(run, seed, even=even, items=items, weighted=weighted).items():
+        draw = random.Random(f"edges/{view}/{seed}")
+        policy, reference = table.policy.detach(), table.reference
+        assert reference is not None
+        mask = table.answer_mask.clone()
+        for values in (policy, reference):
+            values[-1] = torch.tensor([-(10 ** draw.uniform(-6, 4)) for _ in values[-1]])
+        if items > 1:
+            policy[2] = reference[2]
+            policy[1], reference[1] = -0.5, -0.7
+            mask[:2, 1:] = even
+        weights = None
+        if table.weights is not None:
+            again = random.Random(f"weights/{view.text}/{seed}")
+            weights = table.weights * torch.tensor([again.choice([0.0, 1.0]) for _ in mask[0]], dtype=torch.float64)
+        assert table.kl is not None
+        found[view] = dataclasses.replace(
+            table,
+            kl=torch.where(mask, table.kl.detach(), 0.0).requires_grad_(),
+            policy=torch.where(mask, policy, 0.0).requires_grad_(),
+            reference=torch.where(mask, reference, 0.0),
+            weights=weights,
+            answer_mask=mask,
         )
     return found
 

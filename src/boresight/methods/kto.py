@@ -2,7 +2,8 @@
 
 Source: Ethayarajh et al. 2024, arXiv:2402.01306, Eq. 7; TRL 1.16, trl/trainer/kto_trainer.py.
 Differs from the paper: the baseline is estimated over the whole step, before any of it is trained on, and from an
-answer to another prompt that is drawn once per record; the authors' code takes each micro-batch by itself.
+answer to another prompt that is drawn once per record; the authors' code (ContextualAI/HALOs@4831988) takes each
+micro-batch by itself, and leaves answers whose log-ratio is exactly 0 out of it.
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED
