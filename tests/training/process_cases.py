@@ -1,11 +1,12 @@
 """Runs that must not depend on how many processes share them; as a script, one of two processes that run them all.
 
-RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python process_cases.py FOLDER whole|sharded CASE...
+RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 python process_cases.py FOLDER whole|sharded|zero1|zero2 CASE...
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ from boresight.training.loop import Listener, Trainer
 from boresight.training.reference import AdapterOff
 from boresight.training.sharding import whole
 from boresight.training.spec import Method, Stage
+from boresight.training.zero import is_zero
 from engine_examples import CHOSEN, REJECTED, dpo, item, make_trainer, mixed_items, tiny_policy, turn
 
 LORA = Lora(rank=2, alpha=4.0)
@@ -127,9 +129,9 @@ class Outcome:
     """What ended the run early."""
 
 
-def outcome(case: Case, folder: Path) -> Outcome:
+def outcome(case: Case, folder: Path, precision: str = "float64") -> Outcome:
     """Train to the end, or go on where another run in the folder has stopped."""
-    policy = tiny_policy(lora=case.lora, dtype=torch.float64)
+    policy = tiny_policy(lora=case.lora, dtype=getattr(torch, precision))
     scored, stopped = 0, ""
     score = AdapterOff._score
 
@@ -141,7 +143,7 @@ def outcome(case: Case, folder: Path) -> Outcome:
     AdapterOff._score = counting  # type: ignore[method-assign]
     try:
         trainer = make_trainer(
-            folder, policy=policy, method=case.method, items=case.items(), precision="float64",
+            folder, policy=policy, method=case.method, items=case.items(), precision=precision,
             reference_folder=folder / "reference", **case.settings,
         )  # fmt: skip
         gradients = watch_steps(trainer, case.stop_after)
@@ -164,17 +166,25 @@ def outcome(case: Case, folder: Path) -> Outcome:
 def watch_steps(trainer: Trainer, stop_after: int | None) -> dict[str, torch.Tensor]:
     """Keeps the first step's gradients, and asks the last process to stop."""
     found: dict[str, torch.Tensor] = {}
-    clip = trainer._clip
+    step = trainer._stepper.step
 
-    def keep(batch: Any) -> float:
+    def keep() -> float:
         if not found:
-            found.update({n: whole(p.grad).clone() for n, p in trainer._parameters.items() if p.grad is not None})
+            found.update({name: gradient(parameter) for name, parameter in trainer._parameters.items()})
         if trainer.step_number + 1 == stop_after and int(os.environ.get("RANK", "0")) == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        return clip(batch)
+        return step()
 
-    trainer._clip = keep  # type: ignore[method-assign]
+    trainer._stepper.step = keep  # type: ignore[method-assign]
     return found
+
+
+def gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+    if is_zero(AcceleratorState()):
+        from deepspeed.utils import safe_get_full_grad
+
+        return safe_get_full_grad(parameter).clone()
+    return torch.zeros_like(parameter) if parameter.grad is None else whole(parameter.grad).clone()
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
@@ -209,7 +219,7 @@ def apart(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor])
     return max(float((first[name] - second[name]).abs().max()) for name in first) / (largest or 1.0)
 
 
-def stop_alone(folder: Path) -> None:
+def stop_alone(folder: Path, precision: str = "float64") -> None:
     """The run `resumed`, in one process, killed after its second step."""
 
     def step(number: int, total: int, metrics: Mapping[str, Any]) -> None:
@@ -218,9 +228,9 @@ def stop_alone(folder: Path) -> None:
 
     trainer = make_trainer(
         folder,
-        policy=tiny_policy(dtype=torch.float64),
+        policy=tiny_policy(dtype=getattr(torch, precision)),
         method=CASES["resumed"].method,
-        precision="float64",
+        precision=precision,
         listener=Listener(step=step),
     )
     with suppress(KeyboardInterrupt):
@@ -235,14 +245,25 @@ def shard() -> None:
     PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
 
+def spread(stage: str) -> None:
+    """What `accelerate launch` says to the processes it starts, for DeepSpeed on a processor."""
+    os.environ.update(ACCELERATE_USE_DEEPSPEED="true", ACCELERATE_DEEPSPEED_ZERO_STAGE=stage, DS_ACCELERATOR="cpu")
+    backend: Any = importlib.import_module("deepspeed.comm.torch")
+    backend.build_shm_op = lambda: None  # would compile for a minute
+
+
 def main() -> None:
     folder, weights, names = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     rank = int(os.environ["RANK"])
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    precision = "float64"
     if weights == "sharded":
         shard()
-    found = {name: dataclasses.asdict(outcome(CASES[name], folder / "runs" / name)) for name in names}
+    elif weights.startswith("zero"):
+        spread(weights.removeprefix("zero"))
+        precision = "float32"
+    found = {name: dataclasses.asdict(outcome(CASES[name], folder / "runs" / name, precision)) for name in names}
     torch.save(found, folder / f"process{rank}.pt")
     torch.distributed.destroy_process_group()
 

@@ -71,7 +71,6 @@ def test_a_checkpoint_of_spread_weights_is_read_by_one_that_has_them_whole(
 @pytest.mark.parametrize(
     ("kind", "is_fsdp2", "asks", "message"),
     [
-        (DistributedType.DEEPSPEED, False, {}, r"DeepSpeed.*configs/fsdp2\.yaml"),
         (DistributedType.FSDP, False, {}, "set fsdp_version: 2"),
         (DistributedType.FSDP, True, {"probes": True}, r"run\.probe_every=0"),
         (DistributedType.FSDP, True, {"attacks": True}, r"configs/ddp\.yaml"),

@@ -43,12 +43,13 @@ def step_gradients(folder: Path, budget: int, dtype: torch.dtype = torch.float32
         micro_batch_tokens=budget,
     )  # fmt: skip
     found: dict[str, torch.Tensor] = {}
+    step = trainer._stepper.step
 
-    def keep(batch: Any) -> float:
+    def keep() -> float:
         found.update({n: p.grad.clone() for n, p in policy.model.named_parameters() if p.grad is not None})
-        return 1.0
+        return step()
 
-    trainer._clip = keep  # type: ignore[method-assign]
+    trainer._stepper.step = keep  # type: ignore[method-assign]
     trainer.step()
     return found
 

@@ -8,9 +8,10 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +43,15 @@ from boresight.training.items import Item, ItemEncoder
 from boresight.training.measure import media_effect
 from boresight.training.media_cache import MediaCache
 from boresight.training.metrics import StepTotals, append_row, drop_rows_after, mean_length
-from boresight.training.optimization import (
-    freeze,
-    load_optimizer_tensors,
-    make_optimizer,
-    num_steps,
-    optimizer_tensors,
-    step_indices,
-)
+from boresight.training.optimization import freeze, make_optimizer, num_steps, step_indices
 from boresight.training.planner import MemoryPlan, plan_memory
 from boresight.training.preflight import Preflight, preflight
-from boresight.training.processes import Together, any_process, meet
+from boresight.training.processes import Together, any_process, asks_for_deepspeed, meet
 from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Reference, reference_key
-from boresight.training.sharding import check_launch, is_sharded, like, read_all_weights, twin_to_shard, whole
+from boresight.training.sharding import check_launch, is_sharded, read_all_weights, twin_to_shard, whole
 from boresight.training.spec import Method, ReferenceKind, RunSettings, check_together, to_jsonable
+from boresight.training.stepping import Stepper
+from boresight.training.zero import ZeroStepper, check_zero, is_zero
 
 _CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
 _AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
@@ -140,11 +136,13 @@ class Trainer:
         self._is_sharded = is_sharded(self._accelerator)
         attacks = any(isinstance(input, Adversarial) for input in method.inputs.values())
         check_launch(self._accelerator, probes=self.probe is not None, attacks=attacks)
+        if is_zero(self._accelerator):
+            check_zero(self._accelerator, settings)
         self._whole = policy
         with Together():
             mine = self._check_items()
         self.tokens = {id: tokens for found in gather_object([mine]) for id, tokens in found.items()}
-        with Together(), self._accelerator.autocast():
+        with Together(), self._autocast():
             self._filler = self._pick_filler()
             self._ready(policy)
             encoder = self.encoder = dataclasses.replace(encoder, attack=Attacker(policy, policy))
@@ -161,9 +159,10 @@ class Trainer:
         choices = gather_object([(found, policy.attention, policy.reuses_media)])
         self.preflight, policy.attention, policy.reuses_media = choices[0]
         self._media = self._media_cache(policy)
-        self.memory = gather_object([None if self._is_sharded else self._plan_memory(policy)])[0]
+        spreads = self._is_sharded or is_zero(self._accelerator)  # the planner counts what one process has alone
+        self.memory = gather_object([None if spreads else self._plan_memory(policy)])[0]
         trained = twin_to_shard(policy, self._accelerator) if self._is_sharded else policy
-        with Together(), self._accelerator.autocast():
+        with Together(), self._autocast():
             self.reference = self._make_reference(policy, trained, reference_folder)
         if isinstance(self.reference, Cached):
             self.reference.load()  # what the other processes have computed
@@ -179,8 +178,9 @@ class Trainer:
             num_warmup_steps=round(self.stage.warmup * self.total_steps),
             num_training_steps=self.total_steps,
         )
-        self.policy, self._optimizer = self._accelerator.prepare(trained, optimizer)
-        self._parameters = trainable(trained)  # after sharding, which puts others in their place
+        self._stepper = self._make_stepper(trained, optimizer)
+        self.policy, self._optimizer = self._stepper.policy, self._stepper.optimizer
+        self._parameters = self._stepper.parameters
 
     def run(self, *, resume: bool = False) -> TrainResult:
         """Train to the end.
@@ -217,6 +217,7 @@ class Trainer:
                     )
                 if done or self.step_number % self.settings.checkpoint_every == 0:
                     self.save()
+        self._stepper.close()
         self._gather_weights()
         return TrainResult(
             folder=self.folder,
@@ -239,22 +240,15 @@ class Trainer:
         parts = self._share(batch)
         statistics = self._measure(parts)
         mine = StepTotals()
-        for number, part in enumerate(parts, start=1):
-            # Sharded gradients are added up at every part: whole ones would not fit.
-            waits = number < len(parts) and not self._is_sharded
-            with self._accelerator.no_sync(self.policy) if waits else nullcontext():
-                self._backward(part, counts, mine, statistics)
+        self._stepper.add_up([partial(self._loss, part, counts, mine, statistics) for part in parts])
         totals = StepTotals.of_all(gather_object([mine]))
         if totals.diverged:
             raise self._diverged(f"the loss is {totals.loss}", totals.diverged)
-        for parameter in self._parameters.values():
-            if parameter.grad is None:  # as where processes add theirs up: momentum goes on, whatever the step shows
-                parameter.grad = torch.zeros_like(parameter)
-        norm = self._clip(batch)
+        norm = self._stepper.step()
+        if not math.isfinite(norm):
+            raise self._diverged("the gradient is not finite", [item.id for item in batch])
         rate = self._scheduler.get_last_lr()[0]
-        self._optimizer.step()
         self._scheduler.step()
-        self._optimizer.zero_grad(set_to_none=True)
         self.step_number += 1
         seconds = time.monotonic() - began
         metrics = {
@@ -275,8 +269,8 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of where the run is; all processes must ask for it."""
         tensors = {
-            "weights": self._gathered(self._parameters),
-            "optimizer": self._gathered(optimizer_tensors(self._optimizer, self._parameters)),
+            "weights": self._gathered(self._parameters.items()),
+            "optimizer": self._gathered(self._stepper.optimizer_tensors()),
         }
         if self._is_main:
             state = {
@@ -309,10 +303,7 @@ class Trainer:
             self.step_number = checkpoint.step
             self._probe_base = dict(checkpoint.state["probe_base"])
             self._statistics = dict(checkpoint.state["statistics"])
-            with torch.no_grad():
-                for name, parameter in self._parameters.items():
-                    parameter.copy_(like(checkpoint.tensors["weights"][name], parameter))
-            load_optimizer_tensors(self._optimizer, self._parameters, checkpoint.tensors["optimizer"])
+            self._stepper.load(checkpoint.tensors["weights"], checkpoint.tensors["optimizer"])
             self._scheduler.load_state_dict(checkpoint.state["scheduler"])
             # A scheduler tells the optimizer its rate when it steps, not when it is loaded.
             for group, rate in zip(self._optimizer.param_groups, self._scheduler.get_last_lr(), strict=True):
@@ -337,6 +328,20 @@ class Trainer:
             "memory": self.memory and self.memory.to_json(),
             "folder": str(self.folder),
         }
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Computation as `run.precision` asks for it, whoever has started the processes."""
+        precision = self.settings.precision
+        if precision not in _AUTOCAST:
+            return nullcontext()
+        return torch.autocast(self._accelerator.device.type, getattr(torch, precision))
+
+    def _make_stepper(self, policy: Policy, optimizer: torch.optim.Optimizer) -> Stepper | ZeroStepper:
+        limit = self.stage.max_grad_norm
+        if is_zero(self._accelerator):
+            precision = self.settings.precision
+            return ZeroStepper(self._accelerator, policy, optimizer, max_norm=limit, precision=precision)
+        return Stepper(self._accelerator, policy, optimizer, max_norm=limit)
 
     def _check_items(self) -> dict[str, int]:
         """Check this process's share of the items; gives what each costs, in tokens."""
@@ -393,7 +398,7 @@ class Trainer:
         """The kind of reference and the batches are known, but neither has taken its memory yet."""
         order = sorted((i for i in self.items if self.tokens[i.id]), key=lambda item: self.tokens[item.id])
         pair = [order[len(order) // 2], order[(len(order) - 1) // 2]]
-        with self._accelerator.autocast():
+        with self._autocast():
             return plan_memory(
                 policy,
                 plan(self.views, pair[:1], self.encoder).rows,
@@ -475,16 +480,16 @@ class Trainer:
             numbers[statistic.name], self._statistics[statistic.name] = statistic.settle(means, state)
         return numbers
 
-    def _backward(
+    def _loss(
         self, part: Sequence[Item], counts: tuple[float, ...], totals: StepTotals, statistics: Mapping[str, float]
-    ) -> None:
+    ) -> Tensor:
         forest = self._plan(self.views, part)
         logps = self._score(forest, self.views, statistics)
         reduced = self.objective.reduce(logps, counts)
-        # Processes average their gradients, while each holds its share of a sum.
-        self._accelerator.backward(reduced.loss * (self._accelerator.num_processes if part else 0))
         if part:
             totals.add(reduced, logps, [item.id for item in part])
+        # Processes average their gradients, while each holds its share of a sum.
+        return reduced.loss * (self._accelerator.num_processes if part else 0)
 
     def _plan(self, views: Sequence[View], part: Sequence[Item]) -> Forest:
         with Together():
@@ -497,10 +502,10 @@ class Trainer:
         needs_kl = bool(self.objective.kl_views)
         reference = None
         if self.reference is not None:
-            with self._accelerator.autocast():
+            with self._autocast():
                 reference = self.reference.score(forest, Wanted(distribution=needs_kl))
         wanted = Wanted(kl_from=reference.distribution if reference else None, ratings=self.objective.needs_head)
-        with self._accelerator.autocast():
+        with self._autocast():
             policy = self.policy(forest.rows, shared=self.preflight.shared, media=self._media, wanted=wanted)
         return forest.gather(
             views,
@@ -510,13 +515,6 @@ class Trainer:
             ratings=policy.ratings,
             statistics=statistics,
         )
-
-    def _clip(self, batch: Sequence[Item]) -> float:
-        limit = self.stage.max_grad_norm or math.inf
-        norm = float(self._accelerator.clip_grad_norm_(self._parameters.values(), limit))
-        if not math.isfinite(norm):
-            raise self._diverged("the gradient is not finite", [item.id for item in batch])
-        return norm
 
     def _diverged(self, what: str, names: Sequence[str]) -> DivergedError:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
@@ -544,10 +542,10 @@ class Trainer:
         everywhere: list[dict[str, float]] = gather_object([found])
         return everywhere[0]
 
-    def _gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _gathered(self, tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors as a whole, in the first process; the others only help."""
         found = {}
-        for name, tensor in tensors.items():
+        for name, tensor in tensors:
             value = whole(tensor.detach())
             if self._is_main:
                 found[name] = value.cpu()
@@ -637,8 +635,8 @@ def save_model(policy: Policy, folder: Path) -> Path:
 def _accelerator(settings: RunSettings) -> Accelerator:
     try:
         return Accelerator(
-            mixed_precision=_AUTOCAST.get(settings.precision, "no"),
-            cpu=pick_device(settings.device).type == "cpu",
+            mixed_precision="no" if asks_for_deepspeed() else _AUTOCAST.get(settings.precision, "no"),
+            cpu=pick_device(settings.device).type == "cpu" and not asks_for_deepspeed(),
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
     except ValueError as error:  # accelerate keeps its settings for the life of a process

@@ -6,9 +6,9 @@ from datetime import timedelta
 from types import TracebackType
 
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, is_deepspeed_available, parse_flag_from_env
 
-from boresight.errors import BoresightError
+from boresight.errors import BoresightError, UsageError
 from boresight.models.device import pick_device
 
 _PATIENCE = timedelta(hours=12)  # while the first process measures and the others wait; a dead one is noticed at once
@@ -22,8 +22,22 @@ def meet(device: str) -> bool:
 
     Returns:
         Whether this is the process that writes files and speaks to people.
+
+    Raises:
+        UsageError: If the launcher asks for DeepSpeed, which is not installed.
     """
-    return bool(PartialState(cpu=pick_device(device).type == "cpu", timeout=_PATIENCE).is_main_process)
+    if not asks_for_deepspeed():
+        return bool(PartialState(cpu=pick_device(device).type == "cpu", timeout=_PATIENCE).is_main_process)
+    if not is_deepspeed_available():
+        raise UsageError("the launcher asks for DeepSpeed, which is not installed; pip install 'boresight[deepspeed]'.")
+    # Without an accelerator accelerate must be told how processes meet, and that this is not its `cpu` mode.
+    backend = {"backend": "gloo"} if pick_device("auto").type == "cpu" else {}
+    return bool(PartialState(timeout=_PATIENCE, **backend).is_main_process)
+
+
+def asks_for_deepspeed() -> bool:
+    """Whether the launcher was told to use DeepSpeed."""
+    return bool(parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"))
 
 
 def any_process(flag: bool) -> bool:

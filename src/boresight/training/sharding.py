@@ -28,11 +28,6 @@ def check_launch(accelerator: Accelerator, *, probes: bool, attacks: bool) -> No
     Raises:
         UsageError: Says what to choose instead.
     """
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        raise UsageError(
-            "accelerate lets DeepSpeed step inside the backward pass, before a loss can be checked, so runs refuse it. "
-            "Launch with configs/fsdp2.yaml, which spreads weights, gradients and optimizer states as ZeRO-3 does."
-        )
     if not is_sharded(accelerator):
         return
     if not accelerator.is_fsdp2:
