@@ -12,7 +12,7 @@ from family_zoo import FAMILIES, gradient_tolerance, largest, official, scored, 
 
 from boresight.errors import ModelError
 from boresight.models import families, tree_attention
-from boresight.models.media_features import media_key
+from boresight.models.media_features import MediaFeatures, TowerOutputs, media_key
 from boresight.models.policy import Policy
 from boresight.models.reach import Reach
 from boresight.training.optimization import freeze
@@ -109,6 +109,42 @@ def test_kept_features_give_the_same_without_running_a_tower_again(name: str) ->
     assert largest(torch.cat(by_row[::-1]), plain) < 1e-10
 
 
+@pytest.mark.parametrize("name", KEEPING)
+def test_a_projector_learns_the_same_from_what_its_tower_said_before(name: str) -> None:
+    policy, rows = zoo_policy(name), zoo_rows(name)
+    freeze(policy, Stage())
+    policy.reuses_media = False
+    plain, plain_gradients = scored(policy, rows, shared=name in SHARING)
+    policy.reuses_media = True
+    kept: dict[str, Any] = {}
+    looks: list[str] = []
+    for tower in policy._towers:
+        for part, module in tower.named_children():  # of the tower itself, replayed calls count too
+            module.register_forward_hook(lambda *_, part=part: looks.append(part))
+    for looking in (True, False):
+        found, gradients = scored(policy, rows, shared=name in SHARING, media=kept)
+        assert bool(looks) == looking and largest(found, plain) < 1e-10
+        assert gradients.keys() == plain_gradients.keys()
+        assert differing(gradients, plain_gradients, gradient_tolerance(name)) == {}
+        looks.clear()
+    held = {type(one) for one in kept.values()}
+    assert held == {TowerOutputs if policy.keeps == "towers" else MediaFeatures}
+
+
+def test_only_what_is_read_of_a_tower_is_kept() -> None:
+    """LLaVA asks for the states behind every layer and reads one of them."""
+    policy, rows = zoo_policy("llava"), zoo_rows("llava")
+    freeze(policy, Stage())
+    kept: dict[str, Any] = {}
+    with torch.no_grad():
+        policy(rows[:1], media=kept)
+    (only,) = kept.values()
+    (said,) = only.calls
+    states = [state for state in said.hidden_states if state is not None]
+    assert said.last_hidden_state is None and len(states) == 1 < len(said.hidden_states)
+    assert only.num_bytes == states[0].numel() * 8  # float64
+
+
 @pytest.mark.parametrize("name", SEPARATE)
 def test_a_family_that_cannot_share_runs_its_tower_once_for_all_rows(name: str) -> None:
     policy, rows = zoo_policy(name), zoo_rows(name)
@@ -138,12 +174,13 @@ def test_features_that_cannot_be_kept_are_refused() -> None:
 
 def test_features_are_refused_while_training_changes_them() -> None:
     policy, rows = zoo_policy("llava"), zoo_rows("llava")
-    assert not policy.media_is_frozen
-    with pytest.raises(ModelError, match="tower or its projector is being trained"):
+    assert policy.keeps is None
+    with pytest.raises(ModelError, match="the tower is being trained"):
         policy(rows, media={})
     policy.bare.model.vision_tower.requires_grad_(False)
+    assert policy.keeps == "towers"
     policy.bare.model.multi_modal_projector.requires_grad_(False)
-    assert policy.media_is_frozen
+    assert policy.keeps == "features"
 
 
 @pytest.mark.parametrize("name", SHARING)

@@ -219,15 +219,16 @@ def test_a_media_cache_forgets_what_was_not_asked_for_longest() -> None:
 
 @pytest.mark.parametrize("lora", [None, Lora(rank=2)])
 @pytest.mark.parametrize("max_mb", [0, 1])
-def test_kept_features_change_nothing_but_how_often_the_tower_looks(
-    tmp_path: Path, lora: Lora | None, max_mb: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("frozen", [("vision_tower", "projector"), ("vision_tower",)])
+def test_what_is_kept_of_media_changes_nothing_but_how_often_the_tower_looks(
+    tmp_path: Path, lora: Lora | None, max_mb: int, frozen: tuple[str, ...]
 ) -> None:
-    method = dpo(lora=lora, frozen=("vision_tower", "projector"), epochs=3.0)
+    method = dpo(lora=lora, frozen=frozen, epochs=3.0)
     policy = tiny_policy(lora=lora)
     looks: list[int] = []
     tower = policy.bare.model.vision_tower
     trainer = make_trainer(tmp_path / "run", method=method, policy=policy, media_cache_mb=max_mb)
-    tower.register_forward_hook(lambda module, args, output: looks.append(len(args)))
+    next(tower.children()).register_forward_hook(lambda module, args, output: looks.append(len(args)))
     losses = [trainer.step()["loss"] for _ in range(3)]
     looks.clear()
     losses += [trainer.step()["loss"] for _ in range(6)]
@@ -238,8 +239,24 @@ def test_kept_features_change_nothing_but_how_often_the_tower_looks(
     assert bool(looks) != bool(max_mb)  # after the first epoch every picture is known
 
 
-def test_nothing_is_kept_while_the_projector_is_trained(tmp_path: Path) -> None:
-    assert make_trainer(tmp_path, method=dpo(frozen=("vision_tower",)))._media is None
+def test_policy_and_reference_look_at_a_picture_once_though_their_projectors_differ(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    looks: list[int] = []
+    trainer = make_trainer(tmp_path, method=dpo(frozen=("vision_tower",), batch_items=6), policy=policy)
+    policies = (policy, trainer.reference.policy)  # type: ignore[union-attr]
+    for tower in (one.bare.model.vision_tower for one in policies):
+        next(tower.children()).register_forward_hook(lambda module, args, output: looks.append(1))
+    assert trainer._media is not None
+    known = set(trainer._media)
+    trainer.step()
+    assert len(looks) == len(set(trainer._media) - known) > 0
+    looks.clear()
+    trainer.step()
+    assert looks == []
+
+
+def test_nothing_is_kept_while_the_tower_is_trained(tmp_path: Path) -> None:
+    assert make_trainer(tmp_path, method=dpo(frozen=()))._media is None
 
 
 def test_a_head_that_is_not_trained_stays_as_it_is(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 A model is called as usual, but stopped where it would call its language model; what it was about to hand over is kept.
 That is one way for every tower and every projector, pictures, video and sound alike. Only the embeddings at media
 tokens are kept, so features serve every row that shows the same media.
+
+Where the projector is trained, features change with it. What the towers say does not, so that is kept in their place.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from boresight.errors import ModelError
 from boresight.models.encoding import EncodedPrompt
@@ -37,6 +41,21 @@ class MediaFeatures:
     @property
     def num_bytes(self) -> int:
         return sum(t.numel() * t.element_size() for t in (self.embeddings, *self.layers))
+
+
+@dataclass(frozen=True, slots=True)
+class TowerOutputs:
+    """What the towers said about one prompt's media, call by call, without what nobody reads of it."""
+
+    calls: tuple[Any, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in tree_flatten(self.calls)[0] if isinstance(t, Tensor))
+
+
+MediaStore = MutableMapping[str, MediaFeatures | TowerOutputs]
+"""What is kept of media, by content."""
 
 
 class _ReachedError(Exception):
@@ -65,6 +84,67 @@ def decoder_inputs(model: nn.Module, decoder: nn.Module, **inputs: Any) -> dict[
     finally:
         handle.remove()
     raise ModelError(f"{type(model).__name__} does not call its language model, so its media cannot be shared.")
+
+
+def look(towers: Sequence[nn.Module], encode: Callable[[], MediaFeatures]) -> TowerOutputs:
+    """What the towers say when `encode` calls them.
+
+    Towers hand over more than is read of them, such as the states behind every layer; what the features do not depend
+    on is left out.
+    """
+    with torch.no_grad(), _towers_say(towers) as calls:
+        encode()
+    said, form = tree_flatten(calls)
+    probes = [one.detach().requires_grad_() if _is_float(one) else one for one in said]
+    with torch.enable_grad(), _towers_say(towers, tree_unflatten(probes, form)):
+        features = encode()
+        total = torch.stack([tensor.sum() for tensor in (features.embeddings, *features.layers)]).sum()
+    asked = [probe for probe in probes if _is_float(probe)]
+    gradients = iter(torch.autograd.grad(total, asked, allow_unused=True) if asked else ())
+    read = [None if _is_float(one) and next(gradients) is None else one for one in said]
+    return TowerOutputs(tuple(tree_unflatten(read, form)))
+
+
+@contextmanager
+def replayed(towers: Sequence[nn.Module], outputs: TowerOutputs) -> Iterator[None]:
+    """Inside, the towers say what they said, whatever they are shown."""
+    with _towers_say(towers, outputs.calls):
+        yield
+
+
+@contextmanager
+def _towers_say(towers: Sequence[nn.Module], known: Sequence[Any] | None = None) -> Iterator[list[Any]]:
+    """Inside, the towers say what is known, call by call, or else what they say is kept."""
+    coming = None if known is None else iter(known)
+    made: list[Any] = []
+    before = [vars(tower).get("forward") for tower in towers]
+
+    def instead(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made.append(forward(*args, **kwargs) if coming is None else next(coming))
+            return _copied(made[-1])  # models write into what they are given
+
+        return call
+
+    for tower in towers:
+        tower.forward = instead(tower.forward)
+    try:
+        yield made
+    finally:
+        for tower, forward in zip(towers, before, strict=True):
+            if forward is None:
+                del tower.forward
+            else:
+                tower.forward = forward
+
+
+def _copied(outputs: Any) -> Any:
+    """The same tensors in containers of their own."""
+    return tree_map(lambda one: one, outputs)
+
+
+def _is_float(one: Any) -> bool:
+    return isinstance(one, Tensor) and one.is_floating_point()
 
 
 def split(inputs: dict[str, Any], is_media: Bool[Tensor, " token"], counts: Sequence[int]) -> list[MediaFeatures]:

@@ -6,11 +6,11 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, NamedTuple, cast, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,7 +30,17 @@ from boresight.errors import ModelError
 from boresight.models import families, last_layer, tree_attention
 from boresight.models.answer_head import Distribution, answer_logps, vocabulary_kl
 from boresight.models.encoding import EncodedPrompt, Encoder
-from boresight.models.media_features import MediaFeatures, decoder_inputs, media_key, put_in, split
+from boresight.models.media_features import (
+    MediaFeatures,
+    MediaStore,
+    TowerOutputs,
+    decoder_inputs,
+    look,
+    media_key,
+    put_in,
+    replayed,
+    split,
+)
 from boresight.models.tree_attention import Kernel, Tree, TreeLayout
 from boresight.models.tree_flex import attend_flex
 from boresight.models.tree_varlen import attend_varlen
@@ -147,10 +157,19 @@ class Policy(nn.Module):
         return isinstance(self.model, PeftModel)
 
     @property
-    def media_is_frozen(self) -> bool:
-        """Whether training leaves everything before the language model as it is, so that features can be kept."""
+    def keeps(self) -> Literal["features", "towers"] | None:
+        """What training leaves as it is of all that comes before the language model, so that it can be kept.
+
+        features   all of it
+        towers     what the towers say; the projector is trained
+        """
         read = {id(p) for module in (self._decoder, self.bare.get_output_embeddings()) for p in module.parameters()}
-        return not any(p.requires_grad and id(p) not in read for p in self.bare.parameters())
+        trained = {id(p) for p in self.bare.parameters() if p.requires_grad} - read
+        if not trained:
+            return "features"
+        towers = self._towers
+        of_towers = {id(p) for tower in towers for p in tower.parameters()}
+        return "towers" if towers and not trained & of_towers else None
 
     def add_reward_head(self) -> None:
         """Let the policy rate answers; it rates everything 0 until it is trained.
@@ -194,7 +213,7 @@ class Policy(nn.Module):
         rows: Sequence[Answered],
         *,
         shared: bool = ...,
-        media: MutableMapping[str, MediaFeatures] | None = ...,
+        media: MediaStore | None = ...,
         wanted: None = ...,
     ) -> Float[Tensor, " scored"]: ...
 
@@ -204,7 +223,7 @@ class Policy(nn.Module):
         rows: Sequence[Answered],
         *,
         shared: bool = ...,
-        media: MutableMapping[str, MediaFeatures] | None = ...,
+        media: MediaStore | None = ...,
         wanted: Wanted,
     ) -> Scored: ...
 
@@ -213,20 +232,20 @@ class Policy(nn.Module):
         rows: Sequence[Answered],
         *,
         shared: bool = True,
-        media: MutableMapping[str, MediaFeatures] | None = None,
+        media: MediaStore | None = None,
         wanted: Wanted | None = None,
     ) -> Float[Tensor, " scored"] | Scored:
         """Score answers.
 
         Args:
             shared: Whether answers share their prompt's computation.
-            media: Features of media by content. What it holds is not computed again, what it lacks is added. Anything
-                that has equal towers may use the same one: policy and reference, and every epoch. Needs towers and
-                projector to be frozen.
+            media: What `keeps` says of media, by content. What it holds is not computed again, what it lacks is
+                added. Anything with equal towers (and projectors, where features are kept) may use the same one:
+                policy and reference, and every epoch.
             wanted: What to give besides log-probabilities; None gives them alone.
 
         Raises:
-            ModelError: If features are to be kept while training changes them.
+            ModelError: If something of media is to be kept while training changes it.
         """
         read = self._read(rows, shared=shared, media=media)
         given = Distribution(
@@ -251,11 +270,9 @@ class Policy(nn.Module):
         last = read.hidden[read.ends.to(read.hidden.device)]
         return self.reward_head(last.to(self.reward_head.weight.dtype))[:, 0]  # type: ignore[no-any-return]
 
-    def _read(
-        self, rows: Sequence[Answered], *, shared: bool, media: MutableMapping[str, MediaFeatures] | None
-    ) -> _Read:
-        if media is not None and not self.media_is_frozen:
-            raise ModelError("features of media cannot be kept: the media tower or its projector is being trained.")
+    def _read(self, rows: Sequence[Answered], *, shared: bool, media: MediaStore | None) -> _Read:
+        if media is not None and self.keeps is None:
+            raise ModelError("nothing of media can be kept: the tower is being trained.")
         if shared:
             layout = self._layout(rows)
             limit = families.max_packed_tokens(self.config)
@@ -279,9 +296,7 @@ class Policy(nn.Module):
             kernel=_KERNELS.get(self.attention),
         )
 
-    def _shared(
-        self, rows: Sequence[Answered], layout: TreeLayout, media: MutableMapping[str, MediaFeatures] | None
-    ) -> _Read:
+    def _shared(self, rows: Sequence[Answered], layout: TreeLayout, media: MediaStore | None) -> _Read:
         device, prompts = self.device, [row.prompt for row in rows]
         positions = self._positions(rows)
         hidden = self._hidden(
@@ -299,7 +314,7 @@ class Policy(nn.Module):
         ends = [branch.stop - 1 for _, branches in layout.spans() for branch in branches]
         return _Read(hidden[0], _predicting(layout), torch.tensor(ends))
 
-    def _separate(self, rows: Sequence[Answered], media: MutableMapping[str, MediaFeatures] | None) -> _Read:
+    def _separate(self, rows: Sequence[Answered], media: MediaStore | None) -> _Read:
         """Rows of one answer each, padded on the right."""
         prompts = [row.prompt for row in rows]
         width = max(row.prompt.num_tokens + len(row.answers[0]) for row in rows)
@@ -386,7 +401,7 @@ class Policy(nn.Module):
     def _features(
         self,
         prompts: Sequence[EncodedPrompt],
-        media: MutableMapping[str, MediaFeatures] | None,
+        media: MediaStore | None,
         *,
         grad: bool = False,
     ) -> list[MediaFeatures] | None:
@@ -395,13 +410,33 @@ class Policy(nn.Module):
             return None
         seen = {id(prompt): prompt for prompt in prompts if prompt.media_inputs}
         keys = {i: media_key(prompt, self._is_media(prompt.input_ids)) for i, prompt in seen.items()}
-        known = {key: media[key] for key in keys.values() if key in media}  # `media` may forget, these are needed now
+        if not grad and self.keeps == "towers":
+            projected = {i: self._projected(prompt, f"towers/{keys[i]}", media) for i, prompt in seen.items()}
+            return [projected[id(prompt)] for prompt in prompts if prompt.media_inputs]
+        # `media` may forget, these are needed now
+        known = {key: cast("MediaFeatures", media[key]) for key in keys.values() if key in media}
         missing = {keys[i]: prompt for i, prompt in seen.items() if keys[i] not in known}
         if missing:
             with torch.set_grad_enabled(grad and torch.is_grad_enabled()):
                 known.update(zip(missing, self._encode(list(missing.values())), strict=True))
             media.update({key: known[key] for key in missing})
         return [known[keys[id(prompt)]] for prompt in prompts if prompt.media_inputs]
+
+    def _projected(self, prompt: EncodedPrompt, key: str, media: MediaStore) -> MediaFeatures:
+        """Features of one prompt's media, from what the towers said about them."""
+        towers = self._towers
+        said = cast("TowerOutputs | None", media.get(key))
+        if said is None:
+            said = media[key] = look(towers, lambda: self._encode([prompt])[0])
+        with replayed(towers, said):
+            return self._encode([prompt])[0]
+
+    @property
+    def _towers(self) -> list[nn.Module]:
+        """The parts that look at media, without what brings their sight to the language model."""
+        found = [self.bare.get_encoder(modality=kind) for kind in ("image", "audio")]
+        nowhere = (None, self.bare, self.bare.base_model)  # what it gives where there is no such tower
+        return [tower for tower in found if not any(tower is other for other in nowhere)]
 
     def _encode(self, prompts: Sequence[EncodedPrompt]) -> list[MediaFeatures]:
         """Run the media part of the model, each medium once."""

@@ -432,7 +432,7 @@ class Trainer:
 
     def _media_cache(self, policy: Policy) -> MediaCache | None:
         """One for policy, reference and every epoch; None where training changes what the tower says."""
-        if not (self.settings.media_cache_mb and policy.media_is_frozen and policy.reuses_media):
+        if not (self.settings.media_cache_mb and policy.keeps and policy.reuses_media):
             return None
         return MediaCache(self.settings.media_cache_mb * 2**20)
 

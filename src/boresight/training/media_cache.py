@@ -1,14 +1,14 @@
-"""Features of media, kept within a budget of memory: the tower looks at a picture once, not at every pass."""
+"""What is kept of media, within a budget of memory: the tower looks at a picture once, not at every pass."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, MutableMapping
 
-from boresight.models.media_features import MediaFeatures
+from boresight.models.media_features import MediaFeatures, TowerOutputs
 
 
-class MediaCache(MutableMapping[str, MediaFeatures]):
+class MediaCache(MutableMapping[str, MediaFeatures | TowerOutputs]):
     """Forgets what was not asked for longest when it would outgrow its budget.
 
     Args:
@@ -16,20 +16,20 @@ class MediaCache(MutableMapping[str, MediaFeatures]):
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._known: OrderedDict[str, MediaFeatures] = OrderedDict()
+        self.max_bytes = max_bytes
+        self._known: OrderedDict[str, MediaFeatures | TowerOutputs] = OrderedDict()
         self.num_bytes = 0
 
-    def __getitem__(self, key: str) -> MediaFeatures:
+    def __getitem__(self, key: str) -> MediaFeatures | TowerOutputs:
         found = self._known[key]
         self._known.move_to_end(key)
         return found
 
-    def __setitem__(self, key: str, value: MediaFeatures) -> None:
+    def __setitem__(self, key: str, value: MediaFeatures | TowerOutputs) -> None:
         self.pop(key, None)
         self._known[key] = value
         self.num_bytes += value.num_bytes
-        while self.num_bytes > self._max_bytes:
+        while self.num_bytes > self.max_bytes:
             del self[next(iter(self._known))]
 
     def __delitem__(self, key: str) -> None:

@@ -20,7 +20,7 @@ from boresight.media.decoded import DecodedMedium, change_pictures, silence
 from boresight.media.sound import Sound
 from boresight.media.transforms import null
 from boresight.models import families
-from boresight.models.media_features import MediaFeatures
+from boresight.models.media_features import MediaStore
 from boresight.models.policy import Answered, Attention, Policy
 from boresight.objectives import View
 from boresight.records import Media
@@ -194,7 +194,7 @@ def _settle_media(
     if not any(row.prompt.media_inputs for row in forest.rows):
         return None
     policy.reuses_media = True
-    _, reason = _compare(policy, forest, alone, limit, shared=shared, media={} if policy.media_is_frozen else None)
+    _, reason = _compare(policy, forest, alone, limit, shared=shared, media={} if policy.keeps else None)
     policy.reuses_media = reason is None
     return reason
 
@@ -206,7 +206,7 @@ def _compare(
     limit: float,
     *,
     shared: bool,
-    media: dict[str, MediaFeatures] | None = None,
+    media: MediaStore | None = None,
 ) -> tuple[float | None, str | None]:
     """Largest difference (nats) from the official values, and what is wrong, if anything."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,12 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boresight.errors import UsageError
-from boresight.models.media_features import MediaFeatures
+from boresight.models.media_features import MediaStore
 from boresight.models.policy import Answered, Policy, Scored, Wanted, fingerprint
 from boresight.training.forest import Forest
 
 Scorer = Callable[[Sequence[Answered]], Float[Tensor, " scored"]]
-Media = MutableMapping[str, MediaFeatures]
 
 _PLAIN = Wanted()
 
@@ -36,11 +35,12 @@ class FrozenCopy:
     """A copy of the policy as it is now. Costs a second model in memory.
 
     Args:
-        media: Features of media that it may share with the policy.
+        media: What is kept of media, which it may share with the policy.
     """
 
-    def __init__(self, policy: Policy, *, shared: bool, media: Media | None = None) -> None:
-        self.policy = copy.deepcopy(policy).eval().requires_grad_(False)
+    def __init__(self, policy: Policy, *, shared: bool, media: MediaStore | None = None) -> None:
+        # Its weights go on saying which of them are trained: so both keep the same of media, and share it.
+        self.policy = copy.deepcopy(policy).eval()
         self._shared, self._media = shared, media
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class FrozenCopy:
 class AdapterOff:
     """The policy's own base model: the adapter is switched off while the reference is computed."""
 
-    def __init__(self, policy: Policy, *, shared: bool, media: Media | None = None) -> None:
+    def __init__(self, policy: Policy, *, shared: bool, media: MediaStore | None = None) -> None:
         self._policy = policy
         self._shared, self._media = shared, media
 
