@@ -2,7 +2,7 @@
 
     python scripts/measure_memory.py --out docs/proofs/memory.json
 
-Every run takes three optimizer steps on a processor, in the way of `boresight align`. The measured peak is the
+Every run takes four optimizer steps on a processor, in the way of `boresight align`. The measured peak is the
 process's largest resident set (VmHWM, reset before the estimate is made). Writes the figures as JSON and a table to
 standard output. Two of the families are larger forms of the tiny models of `tests/models/family_zoo.py`.
 """
@@ -31,29 +31,56 @@ class Case:
     layers: int = 0
     media_tokens: int = 0
     pairs: int = 1
-    """Pairs per micro-batch; a step has two micro-batches."""
+    """Pairs per micro-batch."""
+    micro_batches: int = 2
+    """Per step."""
     lora: bool = False
+    tower: bool = False
+    """Whether the vision tower is trained too."""
     checkpoints: bool = False
+    reference: str = "auto"
+    precision: str = "float32"
+    varied: bool = False
+    """Whether answers differ in length, from 5 to 80 words."""
 
 
+NANO = {"model": "nano", "media_tokens": 36, "pairs": 64}
+FEW = {"model": "llava", "hidden": 512, "layers": 6, "media_tokens": 64, "pairs": 4}
 LARGE = {"hidden": 512, "layers": 6, "media_tokens": 576}
+MANY = {"model": "llava", "hidden": 256, "layers": 4, "media_tokens": 2500}
 CASES = (
-    Case(model="nano", media_tokens=36, pairs=64),
-    Case(model="nano", media_tokens=36, pairs=64, lora=True),
-    Case(model="llava", hidden=512, layers=6, media_tokens=64, pairs=4),
+    Case(**NANO),
+    Case(**NANO, lora=True),
+    Case(**NANO, varied=True),
+    Case(**NANO, lora=True, varied=True),
+    Case(**NANO, reference="cached"),
+    Case(**NANO, precision="bfloat16"),
+    Case(**FEW),
+    Case(**{**FEW, "pairs": 16}, lora=True),
+    Case(**{**FEW, "pairs": 16}, varied=True),
     Case(model="llava", **LARGE),
+    Case(model="llava", **LARGE, micro_batches=1),
+    Case(model="llava", **LARGE, tower=True),
+    Case(model="llava", **LARGE, reference="cached"),
+    Case(model="llava", **LARGE, checkpoints=True, pairs=4),
     Case(model="llava", **LARGE, lora=True),
-    Case(model="llava", **LARGE, lora=True, checkpoints=True),
+    Case(model="llava", **LARGE, lora=True, pairs=4),
+    Case(model="llava", **LARGE, lora=True, checkpoints=True, pairs=4),
+    Case(model="llava", **LARGE, lora=True, precision="bfloat16", pairs=2),
+    Case(**MANY),
+    Case(**MANY, lora=True, pairs=2),
     Case(model="qwen2_5_vl", **LARGE),
     Case(model="qwen2_5_vl", **LARGE, lora=True),
-    Case(model="gemma3", **LARGE),
+    Case(model="gemma3", **LARGE, pairs=2),
     Case(model="gemma3", **LARGE, lora=True),
 )
+WORDS = ("a", "small", "red", "circle", "left", "of", "the", "large", "blue", "square", "above", "a", "dog")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "proofs" / "memory.json")
+    parser.add_argument("--only", default="", help="Run only the cases whose JSON holds this text, and write no file.")
     parser.add_argument("--case", help="One case as JSON, measured in this process.")
     arguments = parser.parse_args()
     if arguments.case:
@@ -61,19 +88,28 @@ def main() -> None:
         return
     rows = []
     for case in CASES:
+        if arguments.only not in json.dumps(asdict(case)):
+            continue
         command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SystemExit(f"{case}: {done.stderr[-2000:]}")
         rows.append({**asdict(case), **json.loads(done.stdout.splitlines()[-1])})
         print(table_row(rows[-1]), flush=True)
-        arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
+        if not arguments.only:
+            arguments.out.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def table_row(row: dict[str, Any]) -> str:
-    kind = ("LoRA" if row["lora"] else "full, copy") + (", checkpoints" if row["checkpoints"] else "")
+    extras = {
+        "LoRA": row["lora"], "full": not row["lora"], "tower too": row["tower"],
+        "cached reference": row["reference"] == "cached", "checkpoints": row["checkpoints"],
+        "bfloat16": row["precision"] == "bfloat16", "answers of 5 to 80 words": row["varied"],
+        "one micro-batch": row["micro_batches"] == 1,
+    }  # fmt: skip
     cells = (
-        row["model"], f"{row['parameters'] / 1e6:.1f} M", kind, row["media_tokens"], row["tokens"],
+        row["model"], f"{row['parameters'] / 1e6:.1f} M", ", ".join(name for name, is_so in extras.items() if is_so),
+        row["media_tokens"], f"{row['tokens']:,}",
         f"{row['start'] / 2**20:,.0f}", f"{row['estimated'] / 2**20:,.0f}", f"{row['measured'] / 2**20:,.0f}",
         f"{row['estimated'] / row['measured'] - 1:+.0%}",
         f"{(row['estimated'] - row['start']) / (row['measured'] - row['start']) - 1:+.0%}",
@@ -106,18 +142,24 @@ def measure_trainer(case: Case) -> dict[str, Any]:
             hidden=case.hidden, layers=case.layers, heads=8, image_px=14 * side, vocab=32_000, max_tokens=4096
         )
         policy = make_policy(*fake_llava(shape), lora=lora)
-    answer = "a small red circle is left of the large blue square and there is a dog on the road"
-    items = [item(f"i{n}", chosen=answer, rejected=f"{answer} under a clear sky") for n in range(6 * case.pairs)]
-    method = dpo(batch_items=2 * case.pairs, epochs=1.0, frozen=("vision_tower",), lora=lora)
+    count = 3 * case.micro_batches * case.pairs
+    lengths = [5 + 76 * n // count if case.varied else len(WORDS) for n in range(count)]
+    items = [
+        item(f"i{n}", chosen=" ".join(words), rejected=" ".join([*words, "under", "a", "sky"]))
+        for n, words in enumerate([WORDS[i % len(WORDS)] for i in range(length)] for length in lengths)
+    ]
+    frozen = () if case.tower else ("vision_tower",)
+    method = dpo(batch_items=case.micro_batches * case.pairs, epochs=4 / 3, frozen=frozen, lora=lora)
     with tempfile.TemporaryDirectory() as folder:
         reset_peak()
         encoder = item_encoder(policy)
-        each = shared_tokens(method.objective.views, items[0], encoder.check(items[0]), encoder)
+        each = max(shared_tokens(method.objective.views, i, encoder.check(i), encoder) for i in items)
         trainer = make_trainer(
             Path(folder), policy=policy, items=items, method=method, checkpoint_every=1000,
-            micro_batch_tokens=case.pairs * each, gradient_checkpointing=case.checkpoints,
+            micro_batch_tokens=case.pairs * each, gradient_checkpointing=case.checkpoints, precision=case.precision,
+            reference=case.reference, reference_folder=Path(folder) / "reference",
         )  # fmt: skip
-        for _ in range(3):
+        for _ in range(trainer.total_steps):
             trainer.step()
         return figures(policy, trainer.memory)
 
@@ -147,23 +189,27 @@ def measure_rows(case: Case) -> dict[str, Any]:
 
     policy = large_policy(FAMILIES[case.model], case, Lora(rank=16, alpha=32) if case.lora else None)
     make = rows_of(FAMILIES[case.model], case)
-    rows = [next(make) for _ in range(2 * case.pairs)]
+    rows = [next(make) for _ in range(case.micro_batches * case.pairs)]
     each = rows[0].prompt.num_tokens + sum(map(len, rows[0].answers))
     trained = [p for p in policy.parameters() if p.requires_grad]
     reset_peak()
-    plan = plan_memory(
-        policy, rows[:1], rows[:2], shared=True, item_tokens=[each] * len(rows), batch_items=len(rows),
-        micro_batch_tokens=case.pairs * each, checkpoints=False, copies_reference=not case.lora,
-    )  # fmt: skip
     reference = None if case.lora else copy.deepcopy(policy).requires_grad_(False)
+
+    def micro_batch(part: Sequence[Any]) -> None:
+        with torch.no_grad(), policy.adapter_off():
+            base = (reference or policy)(part)
+        signs = torch.cat([(-1.0) ** i * torch.ones(len(a)) for row in part for i, a in enumerate(row.answers)])
+        margin = (signs * (policy(part) - base)).sum()
+        (-torch.nn.functional.logsigmoid(0.1 * margin)).backward()
+
+    plan = plan_memory(
+        micro_batch, [(row, each) for row in rows], trained, batch_items=len(rows),
+        micro_batch_tokens=case.pairs * each,
+    )  # fmt: skip
     optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
-    for _ in range(3):
-        for part in (rows[: case.pairs], rows[case.pairs :]):
-            with torch.no_grad(), policy.adapter_off():
-                base = (reference or policy)(part)
-            signs = torch.cat([(-1.0) ** i * torch.ones(len(a)) for row in part for i, a in enumerate(row.answers)])
-            margin = (signs * (policy(part) - base)).sum()
-            (-torch.nn.functional.logsigmoid(0.1 * margin)).backward()
+    for _ in range(4):
+        for start in range(0, len(rows), case.pairs):
+            micro_batch(rows[start : start + case.pairs])
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -1,24 +1,35 @@
-"""Memory is estimated part by part; what would fit follows from what is free."""
+"""Memory is measured in trials and carried on to a whole step; what would fit follows from what is free."""
 
 from __future__ import annotations
 
 import mmap
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import nn
 
 from boresight.models import device
 from boresight.models.fake import FakeShape
+from boresight.models.media_features import MediaFeatures
 from boresight.models.policy import Lora
-from boresight.training.forest import plan
+from boresight.training import peak_memory, planner
+from boresight.training.media_cache import MediaCache
+from boresight.training.peak_memory import PeakMeter
 from boresight.training.planner import MemoryPlan, plan_memory
-from engine_examples import PAIR, dpo, item, item_encoder, make_trainer, mixed_items, tiny_policy
+from engine_examples import dpo, item, make_trainer, mixed_items, tiny_policy
 
+CPU = torch.device("cpu")
 SHAPE = FakeShape(hidden=64, layers=4, heads=4, image_px=84, max_tokens=1024)
+MB = 1_000_000
+
+needs_counter = pytest.mark.skipif(
+    not PeakMeter(CPU).works,
+    reason="needs a system that counts the peak of a process: Linux with /proc/self/clear_refs",
+)
 
 
 def planned(*, available: int | None, tokens: int = 1000, longest: int = 400) -> MemoryPlan:
@@ -27,14 +38,28 @@ def planned(*, available: int | None, tokens: int = 1000, longest: int = 400) ->
     return MemoryPlan(parts=parts, bytes_per_token=2.0, tokens=tokens, longest_tokens=longest, available=available)
 
 
-def of_tiny(lora: Lora | None = None, **options: Any) -> MemoryPlan:
-    policy = tiny_policy(SHAPE, lora=lora)
-    rows = plan(PAIR, [item("a"), item("b")], item_encoder(policy)).rows
-    settings: dict[str, Any] = {
-        "shared": True, "item_tokens": [60, 80, 100], "batch_items": 2, "micro_batch_tokens": 8192,
-        "checkpoints": False, "copies_reference": False, **options,
-    }  # fmt: skip
-    return plan_memory(policy, rows[:1], rows, **settings)
+class Trial:
+    """A micro-batch that takes so many bytes, whatever it computes."""
+
+    def __init__(self, *, constant: int = 0, per_token: int = 0, weight: nn.Parameter | None = None) -> None:
+        self.weight = nn.Parameter(torch.zeros(1000)) if weight is None else weight
+        self._constant, self._per_token = constant, per_token
+        self.tried: list[int] = []
+
+    def __call__(self, part: Sequence[int]) -> None:
+        """The name of an item is its tokens."""
+        assert self.weight.grad is None
+        self.tried.append(sum(part))
+        torch.ones(self._constant + self._per_token * sum(part), dtype=torch.uint8)
+        self.weight.sum().backward()  # type: ignore[no-untyped-call]
+
+
+def plan_of(trial: Callable[[Any], None], items: Sequence[int], **options: Any) -> MemoryPlan:
+    settings: dict[str, Any] = {"batch_items": len(items), "micro_batch_tokens": 8192, **options}
+    trained = [trial.weight] if isinstance(trial, Trial) else []
+    found = plan_memory(trial, [(tokens, tokens) for tokens in items], trained, **settings)
+    assert found is not None
+    return found
 
 
 def part(found: MemoryPlan, word: str) -> int:
@@ -58,64 +83,139 @@ def test_the_verdict_says_what_to_do() -> None:
     assert "cannot be asked" in planned(available=None).verdict
 
 
-def test_weights_gradients_and_moments_are_counted_exactly() -> None:
-    numbers = sum(p.numel() for p in tiny_policy(SHAPE).parameters())
-    full = of_tiny(copies_reference=True)
-    assert part(full, "reference") == part(full, "gradients") == 4 * numbers
-    assert part(full, "optimizer") == 8 * numbers
-    adapted = of_tiny(Lora(rank=2, alpha=2))
-    assert part(adapted, "reference") == 0
-    assert 0 < part(adapted, "gradients") < 4 * numbers / 20
+@needs_counter
+def test_memory_that_grows_with_tokens_is_carried_on_to_a_whole_micro_batch() -> None:
+    """20 MB and 50 kB for each of 4,000 tokens are 220 MB, of which a quarter of the tokens was tried."""
+    trial = Trial(constant=20 * MB, per_token=50_000)
+    found = plan_of(trial, [100] * 100, micro_batch_tokens=4000)
+    assert found.tokens == 4000
+    assert part(found, "activations") == pytest.approx(220 * MB, rel=0.05)
+    assert part(found, "one piece") == pytest.approx(0.15 * 220 * MB, rel=0.05)
+    assert found.bytes_per_token == pytest.approx(1.15 * 50_000, rel=0.05)
+    assert set(trial.tried) == {100, 1000}
 
 
-def test_a_micro_batch_is_no_larger_than_its_budget_its_step_or_its_longest_item() -> None:
-    assert of_tiny().tokens == 180  # the two longest of three items make the largest step
-    assert of_tiny(micro_batch_tokens=150).tokens == 150
-    assert of_tiny(micro_batch_tokens=50).tokens == 100
-    assert of_tiny(micro_batch_tokens=150).longest_tokens == 100
+@needs_counter
+def test_one_size_alone_is_taken_to_grow_as_a_whole() -> None:
+    """What does not grow cannot be told from what does; a plan errs to the safe side."""
+    found = plan_of(Trial(constant=40 * MB, per_token=100_000), [400], micro_batch_tokens=4000)
+    assert part(found, "activations") == pytest.approx(80 * MB, rel=0.05)
+    assert found.bytes_per_token == pytest.approx(1.15 * 200_000, rel=0.05)
 
 
-def test_activations_grow_with_tokens_and_shrink_with_checkpointing() -> None:
-    small, large = of_tiny(micro_batch_tokens=100), of_tiny(item_tokens=[500, 500], batch_items=1)
-    assert part(large, "activations") == pytest.approx(5 * part(small, "activations"), rel=0.05)
-    assert part(of_tiny(checkpoints=True), "activations") < 0.5 * part(of_tiny(), "activations")
+@needs_counter
+def test_the_longest_items_are_tried_but_never_more_than_a_micro_batch() -> None:
+    trial = Trial(per_token=10_000)
+    plan_of(trial, [50, 300, 700, 900], micro_batch_tokens=1000)
+    assert max(trial.tried) == 900
+    trial = Trial(per_token=10_000)
+    plan_of(trial, [300, 300, 300], micro_batch_tokens=600, batch_items=3)
+    assert max(trial.tried) == 600
 
 
-def test_activations_are_what_autograd_keeps() -> None:
-    """Measured on one and two items, carried to four: within 5 % of what is kept there."""
-    policy = tiny_policy(SHAPE)
-    items = [item(f"{n}", chosen="a red circle", rejected="a dog on the road") for n in range(4)]
-    rows = plan(PAIR, items, item_encoder(policy)).rows
-    weights = {p.untyped_storage().data_ptr() for p in policy.parameters()}
-    kept: dict[int, int] = {}
+@needs_counter
+def test_what_would_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 tokens take 10 MB, so 3,000 would take 300 MB, and 50 MB are free."""
+    monkeypatch.setattr(planner, "free_bytes", lambda device: 50 * MB)
+    trial = Trial(per_token=100_000)
+    found = plan_of(trial, [100, 100, 3000])
+    assert set(trial.tried) == {100}
+    assert not found.fits and found.fitting_tokens == pytest.approx(50 * MB / 115_000, rel=0.1)
+    monkeypatch.setattr(planner, "free_bytes", lambda device: 400 * MB)
+    trial = Trial(per_token=100_000)
+    plan_of(trial, [100, 100, 3000])
+    assert max(trial.tried) == 3000
 
-    def note(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        scored = policy(rows)
-    expected = sum(size for pointer, size in kept.items() if pointer not in weights)
-    tokens = sum(row.prompt.num_tokens + sum(map(len, row.answers)) for row in rows)
+@needs_counter
+def test_a_large_gradient_is_not_taken_to_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 MB of gradient beside 1 kB for each of 1,000 tokens fit into 60 MB, though 20 small items take 40 MB too."""
+    monkeypatch.setattr(planner, "free_bytes", lambda device: 60 * MB)
+    trial = Trial(per_token=1000, weight=nn.Parameter(torch.zeros(10 * MB)))
+    plan_of(trial, [50, 50, 1000])
+    assert max(trial.tried) == 1000
+
+
+@needs_counter
+def test_gradients_and_moments_are_counted_exactly() -> None:
+    weight = nn.Parameter(torch.zeros(3 * MB))
+    found = plan_of(Trial(weight=weight), [10])
+    assert part(found, "gradients") == 12 * MB
+    assert part(found, "optimizer") == 24 * MB
+    assert weight.grad is None
+    weight.sum().backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None  # later gradients stay
+
+
+@needs_counter
+@pytest.mark.parametrize(("budget", "expected"), [(10 * MB, 400_000), (150_000, 150_000), (0, 0)])
+def test_features_of_all_items_are_counted_up_to_their_budget(budget: int, expected: int) -> None:
+    """4 kB for each of 100 tokens are kept of every pass, of which the next must find nothing."""
+    media = MediaCache(budget)
+    weight = nn.Parameter(torch.zeros(1))
+
+    def trial(part: Sequence[int]) -> None:
+        assert len(media) == 0
+        for number, tokens in enumerate(part):
+            media[str(number)] = MediaFeatures(torch.ones(tokens, 1000))
+
     found = plan_memory(
-        policy, rows[:1], rows[:2], shared=True, item_tokens=[tokens], batch_items=1, micro_batch_tokens=tokens,
-        checkpoints=False, copies_reference=False,
+        trial, [(25, 25)] * 4, [weight], batch_items=2, micro_batch_tokens=50, media=media
     )  # fmt: skip
-    estimated = part(found, "activations") + part(found, "whatever the batch") + part(found, "logits")
-    assert estimated == pytest.approx(expected, rel=0.05)
-    assert len(scored) > 0
+    assert found is not None
+    assert part(found, "features") == expected
+    assert len(media) == 0
 
 
-def test_estimating_leaves_no_gradient_and_the_mode_as_it_was() -> None:
-    policy = tiny_policy(SHAPE).train()
-    rows = plan(PAIR, [item("a"), item("b")], item_encoder(policy)).rows
-    plan_memory(
-        policy, rows[:1], rows, shared=True, item_tokens=[90], batch_items=1, micro_batch_tokens=90, checkpoints=True,
-        copies_reference=False,
-    )  # fmt: skip
-    assert policy.training and all(p.grad is None for p in policy.parameters())
+@needs_counter
+def test_a_micro_batch_is_no_larger_than_its_budget_its_step_or_its_longest_item() -> None:
+    def tokens(**options: Any) -> int:
+        return plan_of(Trial(), [60, 80, 100], **{"batch_items": 2, **options}).tokens
+
+    assert tokens() == 180  # the two longest of three items make the largest step
+    assert tokens(micro_batch_tokens=150) == 150
+    assert tokens(micro_batch_tokens=50) == 100
+    assert plan_of(Trial(), [60, 80, 100]).longest_tokens == 100
 
 
+def test_without_a_counter_there_is_no_plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A trial would be for nothing, so none is run."""
+    monkeypatch.setattr(peak_memory, "_PROCESS", tmp_path / "none")
+    trial = Trial()
+    assert plan_memory(trial, [(10, 10)], [trial.weight], batch_items=1, micro_batch_tokens=10) is None
+    (tmp_path / "status").write_text("VmRSS: 5 kB\n")  # a sandbox that counts no peak
+    monkeypatch.setattr(peak_memory, "_PROCESS", tmp_path)
+    assert plan_memory(trial, [(10, 10)], [trial.weight], batch_items=1, micro_batch_tokens=10) is None
+    assert trial.tried == []
+
+
+@needs_counter
+def test_a_peak_is_seen_after_it_has_passed() -> None:
+    meter = PeakMeter(CPU)
+    meter.start()
+    torch.ones(80 * MB, dtype=torch.uint8)
+    assert meter.growth() == pytest.approx(80 * MB, rel=0.05)
+    meter.start()
+    assert meter.growth() < 8 * MB
+
+
+@needs_counter
+@pytest.mark.parametrize("lora", [None, Lora(rank=4, alpha=8)], ids=["full", "lora"])
+def test_steps_take_what_was_planned(lora: Lora | None, tmp_path: Path) -> None:
+    policy = tiny_policy(SHAPE, lora=lora)
+    items = [item(f"i{n}", chosen="a red circle " * 5, rejected="a dog on the road " * 6) for n in range(64)]
+    trainer = make_trainer(tmp_path, policy=policy, items=items, method=dpo(batch_items=32, epochs=2.0, lora=lora))
+    meter = PeakMeter(CPU)
+    meter.start()
+    for _ in range(3):
+        trainer.step()
+    assert trainer.memory is not None
+    in_use, *_ = trainer.memory.parts.values()
+    assert meter.growth() > 30 * MB
+    assert 0.85 < (trainer.memory.peak - in_use) / meter.growth() < 1.35
+
+
+@needs_counter
 def test_a_trainer_knows_its_plan_before_its_first_step(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, items=mixed_items(5), method=dpo(batch_items=3))
     facts = trainer.facts()["memory"]
@@ -125,19 +225,26 @@ def test_a_trainer_knows_its_plan_before_its_first_step(tmp_path: Path) -> None:
     assert re.search(r"about \d", facts["verdict"])
 
 
+@needs_counter
+def test_planning_leaves_nothing_behind(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, items=mixed_items(5))
+    assert trainer._whole.training and all(p.grad is None for p in trainer._whole.parameters())
+    assert trainer.step_number == 0 and not trainer._statistics
+
+
+@needs_counter
 def test_one_item_alone_can_be_planned_for(tmp_path: Path) -> None:
     assert make_trainer(tmp_path, items=[item("a")]).facts()["memory"]["fitting_micro_batch_tokens"] > 0
 
 
 def test_this_machine_can_be_asked() -> None:
-    cpu = torch.device("cpu")
-    used, free = device.used_bytes(cpu), device.free_bytes(cpu)
+    used, free = device.used_bytes(CPU), device.free_bytes(CPU)
     assert 50e6 < used < 50e9
     assert free is None or 0 < free < 100e12
     with mmap.mmap(-1, 120_000_000) as block:  # not memory that an earlier test has left to be used again
         for start in range(0, len(block), mmap.PAGESIZE):
             block[start] = 1
-        assert device.used_bytes(cpu) - used > 60e6
+        assert device.used_bytes(CPU) - used > 60e6
     assert device.free_bytes(torch.device("meta")) is None
 
 

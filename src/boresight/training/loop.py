@@ -159,8 +159,6 @@ class Trainer:
         choices = gather_object([(found, policy.attention, policy.reuses_media)])
         self.preflight, policy.attention, policy.reuses_media = choices[0]
         self._media = self._media_cache(policy)
-        spreads = self._is_sharded or is_zero(self._accelerator)  # the planner counts what one process has alone
-        self.memory = gather_object([None if spreads else self._plan_memory(policy)])[0]
         trained = twin_to_shard(policy, self._accelerator) if self._is_sharded else policy
         with Together(), self._autocast():
             self.reference = self._make_reference(policy, trained, reference_folder)
@@ -168,6 +166,9 @@ class Trainer:
             self.reference.load()  # what the other processes have computed
         if isinstance(self.reference, FrozenCopy):
             self.encoder = dataclasses.replace(encoder, attack=Attacker(policy, self.reference.policy))
+        self.policy = trained
+        spreads = self._is_sharded or is_zero(self._accelerator)  # the planner counts what one process has alone
+        self.memory = gather_object([None if spreads else self._plan_memory(policy)])[0]
         if self._accelerator.num_processes > 1:
             read_all_weights(trained)
         optimizer = make_optimizer(trainable(trained), self.stage)
@@ -394,22 +395,23 @@ class Trainer:
         first = self.items[0]
         return [first, *[i for i in self.items if i.record.media != first.record.media][:1]]
 
-    def _plan_memory(self, policy: Policy) -> MemoryPlan:
-        """The kind of reference and the batches are known, but neither has taken its memory yet."""
-        order = sorted((i for i in self.items if self.tokens[i.id]), key=lambda item: self.tokens[item.id])
-        pair = [order[len(order) // 2], order[(len(order) - 1) // 2]]
-        with self._autocast():
-            return plan_memory(
-                policy,
-                plan(self.views, pair[:1], self.encoder).rows,
-                plan(self.views, pair, self.encoder).rows,
-                shared=self.preflight.shared,
-                item_tokens=self.tokens.values(),
-                batch_items=self.stage.batch_items,
-                micro_batch_tokens=self.settings.micro_batch_tokens,
-                checkpoints=self.settings.gradient_checkpointing,
-                copies_reference=self._reference_kind(policy) == "copy",
-            )
+    def _plan_memory(self, policy: Policy) -> MemoryPlan | None:
+        """With the reference in place, and before gradients are any other process's business."""
+        counts = (1.0,) * len(self.objective.terms)
+        statistics = {statistic.name: 0.0 for statistic in self.objective.statistics}
+
+        def trial(part: Sequence[Item]) -> None:
+            logps = self._score(plan(self.views, part, self.encoder), self.views, statistics)
+            self.objective.reduce(logps, counts).loss.backward()
+
+        return plan_memory(
+            trial,
+            [(item, self.tokens[item.id]) for item in self.items if self.tokens[item.id]],
+            list(trainable(policy).values()),
+            batch_items=self.stage.batch_items,
+            micro_batch_tokens=self.settings.micro_batch_tokens,
+            media=self._media,
+        )
 
     def _reference_kind(self, policy: Policy) -> ReferenceKind:
         if not self.objective.reference_views:

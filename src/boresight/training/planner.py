@@ -1,28 +1,30 @@
-"""How much memory a run will take at its peak, by part, and what would fit; said before the first step.
+"""How much memory a run will take at its peak, by part, and what would fit; measured before the first step.
 
-Weights, reference, gradients and optimizer are counted. What a forward pass keeps for its backward pass is measured on
-one and on two items, which tells what grows with tokens from what does not; the rest of a step is derived from it.
-It is a rough guide: measured peaks lay 22 % below to 69 % above such estimates, see docs/proofs/memory.md. On CUDA
-nothing was measured.
+A micro-batch is run forward and backward at two small sizes, as training will run it, and what the process takes for
+that is read where the system counts it: the resident set on Linux, the allocator's own count on CUDA. What grows with
+tokens is carried on to the largest micro-batch that can come; gradients and the optimizer's moments are counted.
+Measured peaks beside such estimates: docs/proofs/memory.md. On CUDA nothing was measured.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from boresight.models import families
-from boresight.models.answer_head import MAX_LIVE_LOGITS
 from boresight.models.device import free_bytes, used_bytes
-from boresight.models.policy import Answered, Policy
+from boresight.training.media_cache import MediaCache
+from boresight.training.peak_memory import PeakMeter
 
-_LOGIT_BYTES = 4
-_LOST_TO_ALLOCATOR = 1.0  # of activations, on a processor: freed blocks that later ones do not fit into; measured
+_T = TypeVar("_T")
+_Sized = Sequence[tuple[_T, int]]
+_TRIED_SHARE = 0.25  # of the largest micro-batch; every size is run twice
+_APART = 1.5  # sizes that are nearer say too little about what grows
+_LATER_GROWTH = 0.15  # of a micro-batch's memory: later ones of other lengths leave pieces that fit nothing; measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,122 +97,144 @@ class MemoryPlan:
 
 
 def plan_memory(
-    policy: Policy,
-    first: Sequence[Answered],
-    more: Sequence[Answered],
+    trial: Callable[[Sequence[_T]], None],
+    items: _Sized[_T],
+    trained: Sequence[nn.Parameter],
     *,
-    shared: bool,
-    item_tokens: Collection[int],
     batch_items: int,
     micro_batch_tokens: int,
-    checkpoints: bool,
-    copies_reference: bool,
-) -> MemoryPlan:
-    """Estimate the peak of a step; nothing is trained.
+    media: MediaCache | None = None,
+) -> MemoryPlan | None:
+    """Estimate the peak of a step from trials; nothing is trained.
+
+    None where no one counts what a process takes at its peak: anywhere but on Linux and CUDA.
 
     Args:
-        first: Rows of one item, and
-        more: of the same item and another; both are run forward.
-        item_tokens: Tokens of every item, when prompts are shared.
-        checkpoints: Whether activations are made again in backward.
-        copies_reference: Whether a frozen copy of the model will be made.
+        trial: Runs items forward and backward as one micro-batch. All that a step needs must be in place, but for
+            gradients and moments.
+        items: All that will be trained on, each with its tokens (> 0) when prompts are shared.
+        trained: What gets gradients; has none before and after.
+        media: Where `trial` keeps features of media; is emptied.
     """
-    in_use, available = used_bytes(policy.device), free_bytes(policy.device)
-    trained = [p for p in policy.parameters() if p.requires_grad]
+    device = trained[0].device
+    meter = PeakMeter(device)
+    if not meter.works:
+        return None
+    by_length = sorted(items, key=lambda item: item[1], reverse=True)
+    longest = by_length[0][1]
+    tokens = max(longest, min(micro_batch_tokens, _num_tokens(by_length[:batch_items])))
+    hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]  # type: ignore[no-untyped-call]
+    try:
+        trials = _Trials(trial, meter, media)
+        growth = _growth(trials, by_length, tokens, largest_gradient=max(map(_num_bytes, trained)), device=device)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    meter.release()
     gradients = sum(map(_num_bytes, trained))
-    longest = max(item_tokens)
-    largest = sum(sorted(item_tokens, reverse=True)[:batch_items])
-    tokens = max(longest, min(micro_batch_tokens, largest))
-
-    kept = _Kept.measured(policy, first, more, shared=shared)
-    layers = max(1, len(families.layer_types(policy.config)))
-    one_layer = kept.per_token / layers
-    if checkpoints:
-        channels = policy.bare.get_output_embeddings().weight.shape[1]
-        per_token = layers * channels * policy.bare.dtype.itemsize + one_layer
-    else:
-        per_token = kept.per_token
-    lost = _LOST_TO_ALLOCATOR if policy.device.type == "cpu" else 0.0
-    logits = min(kept.scored_share * tokens * kept.vocab, MAX_LIVE_LOGITS) * _LOGIT_BYTES
+    micro_batch = growth.constant + growth.per_token * tokens
     parts = {
-        "in use now: the program, the model and its data": in_use,
-        "reference: a frozen copy": sum(map(_num_bytes, policy.parameters())) if copies_reference else 0,
+        "in use now: the program, the data, the model and its reference": used_bytes(device),
         "gradients": gradients,
         "optimizer: two moments of every trained weight": 2 * gradients,
-        "kept for backward, whatever the batch": round(kept.constant),
-        "kept for backward: activations": round(per_token * tokens),
-        "working memory: about one layer again": round(one_layer * tokens) + max(map(_num_bytes, trained), default=0),
-        "freed, but not in one piece": round(lost * (per_token + one_layer) * tokens),
-        "logits of answers": round(logits),
+        "features of media, kept for all passes": trials.features(_num_tokens(items)),
+        "a micro-batch: activations and working memory": round(micro_batch),
+        "freed, but not in one piece": round(_LATER_GROWTH * micro_batch),
     }
     return MemoryPlan(
         parts=parts,
-        bytes_per_token=(1 + lost) * (per_token + one_layer),
+        bytes_per_token=(1 + _LATER_GROWTH) * growth.per_token,
         tokens=tokens,
         longest_tokens=longest,
-        available=available,
+        available=free_bytes(device),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """What autograd keeps of a forward pass, without logits."""
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """One size of micro-batch that was run."""
 
-    per_token: float
-    """Bytes."""
+    tokens: int
+    num_bytes: int
+    """By which memory grew."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """What a micro-batch takes (bytes)."""
+
     constant: float
-    """Bytes, such as copies of weights in another precision."""
-    scored_share: float
-    """Answer tokens per token."""
-    vocab: int
+    """Whatever its size, such as the largest gradient, or weights in another precision."""
+    per_token: float
 
     @staticmethod
-    def measured(policy: Policy, first: Sequence[Answered], more: Sequence[Answered], *, shared: bool) -> _Kept:
-        vocab = int(policy.bare.get_output_embeddings().weight.shape[0])
-        sizes = [_num_tokens(rows) for rows in (first, more)]
-        logits = [_LOGIT_BYTES * vocab * _num_scored(rows) for rows in (first, more)]
-        kept = [_kept_bytes(policy, rows, shared=shared) for rows in (first, more)]
-        activations = [max(0, k - logit) for k, logit in zip(kept, logits, strict=True)]
-        per_token = (activations[1] - activations[0]) / (sizes[1] - sizes[0])
-        if per_token <= 0:
-            per_token = activations[1] / sizes[1]
-        return _Kept(
-            per_token=max(per_token, 1.0),
-            constant=max(0.0, activations[0] - per_token * sizes[0]),
-            scored_share=_num_scored(more) / sizes[1],
-            vocab=vocab,
-        )
+    def through(small: _Tried, large: _Tried) -> _Growth:
+        """The line through both; where that says nothing, all of the larger is taken to grow."""
+        per_token = large.num_bytes / large.tokens
+        if large.tokens >= _APART * small.tokens:
+            slope = (large.num_bytes - small.num_bytes) / (large.tokens - small.tokens)
+            per_token = slope if 0 < slope < per_token else per_token
+        return _Growth(large.num_bytes - per_token * large.tokens, max(1.0, per_token))
 
 
-def _kept_bytes(policy: Policy, rows: Sequence[Answered], *, shared: bool) -> int:
-    """Bytes that a forward pass leaves behind for its backward pass, besides the weights themselves."""
-    weights = {p.untyped_storage().data_ptr() for p in policy.parameters()}
-    kept: dict[int, int] = {}
+class _Trials:
+    """Runs micro-batches and reads what they take."""
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # a kept output would hold the graph that holds it, forever
+    def __init__(self, trial: Callable[[Sequence[Any]], None], meter: PeakMeter, media: MediaCache | None) -> None:
+        self._trial, self._meter, self._media = trial, meter, media
+        self._features_per_token = 0.0
 
-    was_training = policy.training
-    policy.eval()  # in training mode checkpointed layers would hide what one of them keeps
-    try:
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            found = policy(rows, shared=shared)
-            total = sum(kept.values())
-            del found
-    finally:
-        policy.train(was_training)
-    return total
+    def run(self, part: _Sized[Any]) -> _Tried:
+        tokens = _num_tokens(part)
+        self._meter.start()
+        for _ in range(2):  # the second finds memory in the pieces that the first has left
+            self._forget_media()
+            self._trial([item for item, _ in part])
+        grown = self._meter.growth()
+        if self._media is not None:
+            self._features_per_token = self._media.num_bytes / tokens
+        self._forget_media()
+        return _Tried(tokens, grown)
+
+    def features(self, tokens: int) -> int:
+        """Bytes that will be kept of the media of so many tokens, going by the last run."""
+        return 0 if self._media is None else min(self._media.max_bytes, round(self._features_per_token * tokens))
+
+    def _forget_media(self) -> None:
+        if self._media is not None:
+            self._media.clear()
 
 
-def _num_tokens(rows: Sequence[Answered]) -> int:
-    return sum(row.prompt.num_tokens for row in rows) + _num_scored(rows)
+def _growth(
+    trials: _Trials, by_length: _Sized[Any], tokens: int, *, largest_gradient: int, device: torch.device
+) -> _Growth:
+    """From an item of middling length, and from the longest ones where they are sure to fit."""
+    middling = [by_length[len(by_length) // 2]]
+    trials.run(middling)  # what only a first pass takes: code, kernels, threads
+    small = trials.run(middling)
+    longest = _longest(by_length, tokens, enough=max(2 * small.tokens, _TRIED_SHARE * tokens))
+    times = _num_tokens(longest) / small.tokens
+    expected = largest_gradient + times * max(0, small.num_bytes - largest_gradient)
+    available = free_bytes(device)
+    return _Growth.through(small, small if available is not None and expected > available else trials.run(longest))
 
 
-def _num_scored(rows: Sequence[Answered]) -> int:
-    return sum(len(answer) for row in rows for answer in row.answers)
+def _longest(by_length: _Sized[_T], tokens: int, *, enough: float) -> _Sized[_T]:
+    """The longest item, and as many of the next as are enough and fit into one micro-batch."""
+    taken = [by_length[0]]
+    for item in by_length[1:]:
+        if _num_tokens(taken) >= enough or _num_tokens([*taken, item]) > tokens:
+            break
+        taken.append(item)
+    return taken
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
+
+
+def _num_tokens(items: _Sized[Any]) -> int:
+    return sum(tokens for _, tokens in items)
 
 
 def _num_bytes(tensor: Tensor) -> int:
