@@ -402,7 +402,7 @@ class Trainer:
 
         def trial(part: Sequence[Item]) -> None:
             logps = self._score(plan(self.views, part, self.encoder), self.views, statistics)
-            self.objective.reduce(logps, counts).loss.backward()
+            torch.autograd.backward(self.objective.reduce(logps, counts).loss)
 
         return plan_memory(
             trial,
