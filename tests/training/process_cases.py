@@ -125,6 +125,8 @@ class Outcome:
     """Rows that an adapter's base was asked for."""
     num_spread: int = 0
     """Trained weights of which a process holds a part."""
+    num_states: int = 0
+    """Numbers that this process's optimizer remembers."""
     stopped: str = ""
     """What ended the run early."""
 
@@ -152,6 +154,7 @@ def outcome(case: Case, folder: Path, precision: str = "float64") -> Outcome:
         stopped = str(error)
     finally:
         AdapterOff._score = score  # type: ignore[method-assign]
+    inner = getattr(trainer._optimizer.optimizer, "optimizer", trainer._optimizer.optimizer)
     weights = {name: p.detach().clone() for name, p in policy.model.named_parameters() if p.requires_grad}
     return Outcome(
         gradients=gradients,
@@ -159,6 +162,7 @@ def outcome(case: Case, folder: Path, precision: str = "float64") -> Outcome:
         rows=logged(folder),
         num_scored=scored,
         num_spread=sum(isinstance(p, DTensor) for p in trainer._parameters.values()),
+        num_states=sum(value.numel() for state in inner.state.values() for value in state.values() if value.ndim),
         stopped=stopped,
     )
 
