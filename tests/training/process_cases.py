@@ -253,7 +253,7 @@ def spread(stage: str) -> None:
     """What `accelerate launch` says to the processes it starts, for DeepSpeed on a processor."""
     os.environ.update(ACCELERATE_USE_DEEPSPEED="true", ACCELERATE_DEEPSPEED_ZERO_STAGE=stage, DS_ACCELERATOR="cpu")
     backend: Any = importlib.import_module("deepspeed.comm.torch")
-    backend.build_shm_op = lambda: None  # would compile for a minute
+    backend.build_shm_op = lambda: None  # as in cli_without_compiling.py
 
 
 def main() -> None:

@@ -6,13 +6,17 @@ DeepSpeed keeps weights in float32, so the runs that are compared do as well.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from process_cases import CASES, Outcome, apart, in_two_processes, outcome, stop_alone
+from test_processes_launched import ENVIRONMENT, alone, arguments, assert_close, dpo, write_jobs
 
 from boresight.errors import UsageError
 from boresight.training.processes import meet
@@ -46,7 +50,7 @@ def spread_runs(stage: str, runs_folder: Path) -> list[Mapping[str, Outcome]]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
+def single_runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
     """The same cases in one process, without DeepSpeed."""
     folder = tmp_path_factory.mktemp("alone")
     return {name: outcome(CASES[name], folder / name, "float32") for name in CASES if name != "stopped"}
@@ -54,10 +58,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
 
 @needs_deepspeed
 def test_two_processes_with_spread_states_train_as_one(
-    stage: str, spread_runs: list[Mapping[str, Outcome]], alone: Mapping[str, Outcome]
+    stage: str, spread_runs: list[Mapping[str, Outcome]], single_runs: Mapping[str, Outcome]
 ) -> None:
     for name in STAGES[stage]:
-        one = alone[name]
+        one = single_runs[name]
         for found in spread_runs:
             assert apart(found[name].gradients, one.gradients) <= CLOSE, name
             assert apart(found[name].weights, one.weights) <= CLOSE, name
@@ -77,16 +81,16 @@ def test_each_process_holds_about_half_of_the_optimizers_state(spread_runs: list
 
 @needs_deepspeed
 def test_a_checkpoint_of_one_process_is_read_by_two_that_spread_it(
-    spread_runs: list[Mapping[str, Outcome]], alone: Mapping[str, Outcome]
+    spread_runs: list[Mapping[str, Outcome]], single_runs: Mapping[str, Outcome]
 ) -> None:
     resumed = spread_runs[0]["resumed"]
     assert [row["step"] for row in resumed.rows] == [1, 2, 3]
-    assert apart(resumed.weights, alone["resumed"].weights) <= CLOSE
+    assert apart(resumed.weights, single_runs["resumed"].weights) <= CLOSE
 
 
 @needs_deepspeed
 def test_a_signal_to_one_of_two_stops_both_with_a_checkpoint_that_a_plain_run_reads(
-    spread_runs: list[Mapping[str, Outcome]], runs_folder: Path, alone: Mapping[str, Outcome]
+    spread_runs: list[Mapping[str, Outcome]], runs_folder: Path, single_runs: Mapping[str, Outcome]
 ) -> None:
     for found in spread_runs:
         assert found["stopped"].stopped.startswith("stopped after step 2 of 3; go on")
@@ -94,7 +98,46 @@ def test_a_signal_to_one_of_two_stops_both_with_a_checkpoint_that_a_plain_run_re
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step-00000002"]
     resumed = outcome(CASES["resumed"], folder, "float32")
     assert [row["step"] for row in resumed.rows] == [1, 2, 3]
-    assert apart(resumed.weights, alone["resumed"].weights) <= CLOSE
+    assert apart(resumed.weights, single_runs["resumed"].weights) <= CLOSE
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_jobs(tmp_path_factory.mktemp("launched"))
+
+
+def launch(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """`accelerate launch` needs no more than the configuration to start DeepSpeed on a processor."""
+    here = Path(__file__).parent
+    options = ["--config_file", str(here.parents[1] / "configs" / "deepspeed.yaml"), "--num_processes", "2"]
+    return subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", *options, "--main_process_port", "0",
+         str(here / "cli_without_compiling.py"), *arguments],
+        env={**ENVIRONMENT, "DS_ACCELERATOR": "cpu"}, capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+
+
+@needs_deepspeed
+def test_accelerate_launch_trains_to_the_model_of_one_process_and_speaks_once(jobs: Path, tmp_path: Path) -> None:
+    done = launch(arguments(jobs, tmp_path / "two", "--set=run.precision=float32"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("step     1/6") == 1 and done.stdout.count("report: ") == 1
+    steps = [json.loads(line)["step"] for line in (tmp_path / "two" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    one = alone(jobs, tmp_path / "one", dpo(), "float32")
+    assert_close(tmp_path / "two" / "model" / "model.safetensors", one / "model.safetensors", CLOSE)
+
+
+@needs_deepspeed
+def test_a_run_that_diverges_ends_in_both_with_one_message_and_no_spoiled_checkpoint(
+    jobs: Path, tmp_path: Path
+) -> None:
+    """At such a rate the first step that is taken (the second: warmup begins at 0) leaves no finite loss."""
+    rate = ("--set=stages.0.learning_rate=1e30", "--set=run.checkpoint_every=1")
+    done = launch(arguments(jobs, tmp_path, "--set=run.precision=float32", *rate))
+    assert done.returncode != 0
+    assert done.stderr.count("step 3: ") == 1 and "start again" in done.stderr, done.stderr
+    assert [path.name for path in sorted((tmp_path / "checkpoints").iterdir())] == ["step-00000001", "step-00000002"]
 
 
 def launched(stage: int = 1, device: str = "cpu", **config: Any) -> Any:

@@ -20,7 +20,7 @@ from boresight.data.store_writer import StoreWriter
 from boresight.methods.dpo import MEMBER as DPO
 from boresight.records import Candidate, Message, Part, Preference, Record
 from boresight.training.align import Job, align
-from boresight.training.spec import Method, RunSettings, override
+from boresight.training.spec import Method, Precision, RunSettings, override
 from engine_examples import TINY, fake_llava
 
 SETTINGS = {"stages.0.epochs": "2", "stages.0.batch_items": "4", "stages.0.learning_rate": "1e-3"}
@@ -48,8 +48,11 @@ def say(role: str, words: str) -> tuple[Message, ...]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds a model and two stores: `good`, and `bad` with one row that no model can take."""
-    folder = tmp_path_factory.mktemp("launched")
+    return write_jobs(tmp_path_factory.mktemp("launched"))
+
+
+def write_jobs(folder: Path) -> Path:
+    """Gives a folder a model and two stores: `good`, and `bad` with one row that no model can take."""
     model, processor = fake_llava(TINY)
     model.double().save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
@@ -111,7 +114,7 @@ def dpo() -> Method:
     return method
 
 
-def alone(folder: Path, out: Path, method: Method) -> Path:
+def alone(folder: Path, out: Path, method: Method, precision: Precision = "float64") -> Path:
     """Where the model lies that one process makes of the same job."""
     aligned = align(
         Job(
@@ -120,7 +123,7 @@ def alone(folder: Path, out: Path, method: Method) -> Path:
             method_name="dpo",
             method=method,
             out=out,
-            settings=RunSettings(device="cpu", precision="float64"),
+            settings=RunSettings(device="cpu", precision=precision),
             holdout=0.0,
             samples=0,
         )
@@ -129,10 +132,10 @@ def alone(folder: Path, out: Path, method: Method) -> Path:
     return aligned.model
 
 
-def assert_close(first_file: Path, second_file: Path) -> None:
+def assert_close(first_file: Path, second_file: Path, tolerance: float = 1e-11) -> None:
     first, second = load_file(first_file), load_file(second_file)
     assert first.keys() == second.keys()
-    assert max(float((first[name] - second[name]).abs().max()) for name in first) <= 1e-11
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) <= tolerance
 
 
 def test_a_launcher_trains_to_the_model_of_one_process_and_speaks_once(folder: Path, tmp_path: Path) -> None:
