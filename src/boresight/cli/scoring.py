@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from boresight.cli.terminal import Terminal
+from boresight.errors import UsageError
 
 Bench = Annotated[
     str, typer.Argument(metavar="BENCH", help="A benchmark (`boresight list benchmarks`) or a Python file.")
@@ -35,6 +36,9 @@ def score(
     from boresight.studies.score import score as score_files
 
     inputs = Inputs(responses=responses, judgements=judgements, native=tuple(native or ()), assets=assets)
+    for folder in (path.resolve() for path in inputs.native if json and path.is_dir()):
+        if folder in json.resolve().parents:
+            raise UsageError(f"--json {json} lies in {folder}, which --native reads; write the figures elsewhere.")
     scored = score_files(benchmark, inputs, scorer)
     if json:
         write_scored(json, scored)
