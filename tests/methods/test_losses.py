@@ -15,6 +15,7 @@ from method_examples import PACKAGE, all_names, load
 from worked_losses import WORKED, one_item
 
 from boresight import registry
+from boresight.methods.dama import BatchFactor
 from boresight.objectives import Anchor, Nll, Objective, Pairwise, Term, TokenLogps, Unpaired, View, pairwise
 from boresight.objectives.rewards import target_of
 from boresight.training.spec import Method
@@ -238,3 +239,10 @@ def test_damas_average_of_gaps_moves_by_a_tenth_after_it_was_used() -> None:
     assert first == pytest.approx(1.4, rel=1e-12)
     assert second == pytest.approx(0.8 * (1 + math.exp(-0.1)), rel=1e-12)
     assert state == {"gap": pytest.approx(0.29, rel=1e-12)}
+
+
+def test_dama_survives_a_policy_that_has_gone_far_off() -> None:
+    """exp(800) is no float64; an average of -800 nats is a policy in ruins, and no reason to stop with a defect."""
+    factor, state = BatchFactor().settle({"gap": -900.0, "sigmoid": 1e-3}, {"gap": -800.0})
+    assert math.isfinite(factor) and factor > 1
+    assert state == {"gap": pytest.approx(-810.0)}

@@ -74,7 +74,7 @@ class DataAndModelAware(Strength):
 
 
 def _sigmoid(value: float) -> float:
-    return 1 / (1 + math.exp(-value))
+    return 1 / (1 + math.exp(min(-value, 700.0)))  # exp(709) is the largest that a float holds
 
 
 MEMBER = Method(
