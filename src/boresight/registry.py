@@ -12,11 +12,13 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from boresight.errors import UnknownNameError, UsageError
+from boresight.errors import BoresightError, UnknownNameError, UsageError
 
 
 def names(package: str) -> list[str]:
@@ -82,8 +84,32 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file may raise
-        raise UsageError(f"{path}, line {_line_in(path, error)}: {type(error).__name__}: {error}") from error
+        raise _at_line(path, _line_in(path, error), error) from error
     return module
+
+
+@contextmanager
+def blamed_on(name: str) -> Iterator[None]:
+    """Whatever the user's own file `name` raises while it is used is answered with its place.
+
+    Raises:
+        UsageError: Names file and line. Errors that did not pass through the file stay what they are.
+    """
+    file, colon, _ = name.rpartition(":")
+    path = Path(file if colon else name)
+    try:
+        yield
+    except BoresightError:
+        raise
+    except Exception as error:
+        line = _line_in(path, error)
+        if line is None:
+            raise
+        raise _at_line(path, line, error) from error
+
+
+def _at_line(path: Path, line: int | None, error: Exception) -> UsageError:
+    return UsageError(f"{path}, line {line}: {type(error).__name__}: {error}")
 
 
 def _line_in(path: Path, error: Exception) -> int | None:

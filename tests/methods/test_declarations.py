@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from method_examples import PACKAGE, all_names, items_of, load, picture, shrunk
@@ -185,6 +186,44 @@ def test_a_link_of_ones_own_bounds_the_loss_of_a_pair(tmp_path: Path) -> None:
     job = make_job(method=str(file), sets=sets, stop_on=(), model="m", data=[], out=tmp_path)
     (tmp_path / "other").mkdir()
     assert two_steps(job.method, tmp_path / "other")[0]["chosen>rejected"] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_stages_of_the_guide_have_rates_of_their_own_and_the_second_needs_no_reference(tmp_path: Path) -> None:
+    sft, compare = registry.load(PACKAGE, str(of_the_guide(5, tmp_path))).runs()
+    assert [run.stages[0].learning_rate for run in (sft, compare)] == [2e-5, 1e-6]
+    assert not compare.objective.reference_views
+    assert [t.label for run in (sft, compare) for t in run.objective] == ["nll(chosen)", "chosen>rejected"]
+    (tmp_path / "steps").mkdir()
+    assert two_steps(compare, tmp_path / "steps")[0]["chosen>rejected"] > 0
+
+
+def test_answers_of_the_guide_count_one_by_one(tmp_path: Path) -> None:
+    """Both are where the reference is: log 2 for a liked answer, twice that for another; an item has one of them."""
+    method = registry.load(PACKAGE, str(of_the_guide(6, tmp_path)))
+    assert all(len(item.texts) == 1 for item in items_of(method))
+    (loss,) = two_steps(method, tmp_path)[0].values()
+    assert math.log(2) - 1e-4 <= loss <= 2 * math.log(2) + 1e-4
+
+
+def test_the_tests_of_the_guide_pass_on_its_link_and_fail_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tests = of_the_guide(7, tmp_path).read_text()
+    bounded = of_the_guide(2, tmp_path).rename("bounded.py")
+
+    def run_all() -> None:
+        space: dict[str, Any] = {}
+        exec(tests, space)
+        checks = [value for name, value in space.items() if name.startswith("test_")]
+        assert len(checks) == 2
+        for check in checks:
+            check()
+
+    run_all()
+    bounded.write_text(bounded.read_text().replace("sigmoid(-margin)", "sigmoid(margin)"))
+    with pytest.raises(AssertionError, match="not close"):
+        run_all()
 
 
 def test_a_picture_of_ones_own_is_compared_with_the_clean_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from boresight import __version__
+from boresight import __version__, registry
 from boresight.cli import evaluating, judging, scoring
 from boresight.cli.assets import app as assets_app
 from boresight.cli.data import app as data_app
@@ -127,12 +127,13 @@ def align(
             stop_on=tuple(stop_on or ()),
             merge=merge,
         )
-        if dry_run:
-            facts, page = check(job, terminal.listener())
-            terminal.facts(facts)
-            terminal.line(f"page: {page}")
-            return
-        done = run(job, terminal.listener())
+        with registry.blamed_on(method):
+            if dry_run:
+                facts, page = check(job, terminal.listener())
+                terminal.facts(facts)
+                terminal.line(f"page: {page}")
+                return
+            done = run(job, terminal.listener())
     if done is None:
         return
     aligned, page = done

@@ -71,17 +71,25 @@ def change_pictures(decoded: DecodedMedium, transform: PictureTransform, *, seed
     """A picture's variant, or a clip's with every frame changed alike.
 
     Raises:
-        UsageError: If it is a recording.
+        UsageError: If it is a recording, or what comes of it is no picture.
     """
     if isinstance(decoded, Clip):
-        frames = tuple(transform(frame, seed=seed) for frame in decoded.frames)
+        frames = tuple(_changed(frame, transform, seed) for frame in decoded.frames)
         return dataclasses.replace(decoded, frames=frames)
     if isinstance(decoded, Sound):
         raise UsageError(
             f"{type(transform).__name__} changes pictures, and the prompt holds a recording. "
             "Choose a method whose inputs are made for sound, or drop the row."
         )
-    return transform(decoded, seed=seed)
+    return _changed(decoded, transform, seed)
+
+
+def _changed(image: Image.Image, transform: PictureTransform, seed: int) -> Image.Image:
+    changed = transform(image, seed=seed)
+    if not isinstance(changed, Image.Image) or changed.mode != "RGB":
+        got = f"one of mode {changed.mode}" if isinstance(changed, Image.Image) else type(changed).__name__
+        raise UsageError(f"{type(transform).__name__} must return an RGB picture, got {got}.")
+    return changed
 
 
 def shown_to_people(decoded: DecodedMedium) -> Image.Image | None:

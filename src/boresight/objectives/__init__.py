@@ -2,6 +2,7 @@
 
 from boresight.objectives.baselines import MISMATCHED, MismatchedKl, RunningMean
 from boresight.objectives.objective import Objective, Reduced, Statistic, Term, TermLoss
+from boresight.objectives.rehearsal import example_logps, rehearse
 from boresight.objectives.rewards import Credited, Detached, Guided, Modified, Side
 from boresight.objectives.strengths import Linear, Saturating, Strength
 from boresight.objectives.terms import (
@@ -49,8 +50,10 @@ __all__ = [
     "Unpaired",
     "View",
     "anchor",
+    "example_logps",
     "nll",
     "pairwise",
+    "rehearse",
     "unpaired",
     "view",
 ]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from boresight.errors import UsageError
 from boresight.objectives.views import TokenLogps, View
 
 State = Mapping[str, float]
@@ -123,6 +124,13 @@ class Objective:
     """Terms to be summed. Build one with `+`; iterate to see them."""
 
     terms: tuple[Term, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.terms, tuple) or not self.terms:
+            got = "none" if self.terms == () else type(self.terms).__name__
+            raise UsageError(
+                f"an objective holds a tuple of terms, got {got}; write Objective((term,)) for a single one."
+            )
 
     def __iter__(self) -> Iterator[Term]:
         return iter(self.terms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from boresight.objectives.views import TokenLogps, View
 Reduction = Literal["sum", "mean"]
 
 
+@runtime_checkable
 class Modified(Protocol):
     """A view whose reward per token is not its plain log-ratio. Stands wherever a view may stand."""
 

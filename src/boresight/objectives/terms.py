@@ -7,9 +7,11 @@ can change a gradient. A term whose views an item lacks adds nothing for that it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +22,7 @@ from boresight.errors import UsageError
 from boresight.objectives import links
 from boresight.objectives.baselines import Baseline, MeanRating, rating
 from boresight.objectives.objective import Statistic, Term, TermLoss, all_present, keep, statistic_value
-from boresight.objectives.rewards import Reduction, Side, reward, target_of, views_of
+from boresight.objectives.rewards import Modified, Reduction, Side, reward, target_of, views_of
 from boresight.objectives.strengths import Strength, signal
 from boresight.objectives.views import TokenLogps, View
 
@@ -111,6 +113,8 @@ class Pairwise(Term):
 
     def __post_init__(self) -> None:
         _check_beta(self.beta, "pairwise")
+        _check_sides("pairwise", better=self.better, worse=self.worse)
+        _check_reduction(self.reduction, "pairwise")
         known = (*links.OF_MARGIN, *links.OF_SIDES)
         if self.link not in known:
             raise UsageError(f"pairwise.link must be one of {', '.join(known)}, got {self.link!r}.")
@@ -160,8 +164,9 @@ class Pairwise(Term):
             loss=keep(loss, counted, fill=0.0),
             metrics={
                 f"margin/{self.label}": keep(margin.detach(), counted),
-                # A tie is half right: before the first step every pair is one.
-                f"accuracy/{self.label}": keep(0.5 + 0.5 * margin.detach().sign(), counted),
+                # Told apart the right way, target reached or not. A tie is half right: before the first step every pair
+                # is one.
+                f"accuracy/{self.label}": keep(0.5 + 0.5 * gap.detach().sign(), counted),
             },
         )
 
@@ -205,6 +210,8 @@ class Anchor(Term):
 
     def __post_init__(self) -> None:
         _check_beta(self.beta, "anchor")
+        _check_sides("anchor", target=self.target)
+        _check_reduction(self.reduction, "anchor")
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -250,6 +257,9 @@ class Unpaired(Term):
 
     def __post_init__(self) -> None:
         _check_beta(self.beta, "unpaired")
+        _check_sides("unpaired", good=self.good, bad=self.bad)
+        if self.link not in ("log_sigmoid", "sigmoid"):
+            raise UsageError(f"unpaired.link must be log_sigmoid or sigmoid, got {self.link!r}.")
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -301,6 +311,9 @@ class OddsRatio(Term):
     needs_reference: bool = False
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check_sides("OddsRatio", better=self.better, worse=self.worse)
+
     @property
     def views(self) -> tuple[View, ...]:
         return (self.better, self.worse)
@@ -338,6 +351,9 @@ class RewardPair(Term):
     needs_reference: bool = False
     needs_head: bool = True
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_sides("RewardPair", better=self.better, worse=self.worse)
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -382,6 +398,11 @@ class Nll(Term):
     needs_reference: bool = False
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        _check_sides("nll", target=self.target)
+        if self.average not in ("token", "sequence"):
+            raise UsageError(f"nll.average must be token or sequence, got {self.average!r}.")
+
     @property
     def views(self) -> tuple[View, ...]:
         return (self.target,)
@@ -410,22 +431,31 @@ _ALMOST_ZERO = -1e-7  # p = 1 has infinite odds, and an absent answer has p = 1;
 
 def pairwise(better: Side, worse: Side, **options: object) -> Pairwise:
     """A `Pairwise` term; options are its fields."""
-    return Pairwise(better=better, worse=worse, **options)  # type: ignore[arg-type]
+    return Pairwise(better=better, worse=worse, **_options("pairwise", Pairwise, options))
 
 
 def anchor(target: Side, **options: object) -> Anchor:
     """An `Anchor` term; options are its fields."""
-    return Anchor(target=target, **options)  # type: ignore[arg-type]
+    return Anchor(target=target, **_options("anchor", Anchor, options))
 
 
 def unpaired(good: View, bad: View, **options: object) -> Unpaired:
     """An `Unpaired` term; options are its fields."""
-    return Unpaired(good=good, bad=bad, **options)  # type: ignore[arg-type]
+    return Unpaired(good=good, bad=bad, **_options("unpaired", Unpaired, options))
 
 
 def nll(target: View, **options: object) -> Nll:
     """An `Nll` term; options are its fields."""
-    return Nll(target=target, **options)  # type: ignore[arg-type]
+    return Nll(target=target, **_options("nll", Nll, options))
+
+
+def _options(name: str, kind: Any, options: dict[str, object]) -> dict[str, Any]:
+    known = [f.name for f in fields(kind)]
+    for option in options.keys() - set(known):
+        near = get_close_matches(option, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{name} has no option {option!r}.{hint} Known: {', '.join(known)}.")
+    return options
 
 
 def _divergence(view: View, logps: Mapping[View, TokenLogps]) -> Float[Tensor, " item"]:
@@ -436,5 +466,20 @@ def _divergence(view: View, logps: Mapping[View, TokenLogps]) -> Float[Tensor, "
 
 
 def _check_beta(beta: float, name: str) -> None:
-    if not beta > 0:
-        raise UsageError(f"{name}.beta must be > 0, got {beta}. Use 0.1 if unsure.")
+    if not isinstance(beta, float | int) or not 0 < beta < math.inf:
+        raise UsageError(
+            f"{name}.beta must be > 0{', and finite' if beta == math.inf else ''}, got {beta!r}. Use 0.1 if unsure."
+        )
+
+
+def _check_reduction(reduction: str, name: str) -> None:
+    if reduction not in ("sum", "mean"):
+        raise UsageError(f"{name}.reduction must be sum or mean, got {reduction!r}.")
+
+
+def _check_sides(term: str, **sides: Side) -> None:
+    for name, side in sides.items():
+        if not isinstance(side, View | Modified):
+            raise UsageError(f'{term}.{name} must be a view such as view("chosen"), got {side!r}.')
+    if len(set(map(repr, sides.values()))) < len(sides):
+        raise UsageError(f"{term} compares {target_of(next(iter(sides.values())))} with itself, which teaches nothing.")

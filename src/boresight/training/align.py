@@ -25,6 +25,7 @@ from boresight.models.chat import Decoding, Request
 from boresight.models.device import pick_device
 from boresight.models.generate import generate
 from boresight.models.policy import Policy, Precision, load_policy
+from boresight.objectives import Objective, rehearse
 from boresight.records import Media, Record
 from boresight.scoring import Ratio, results_table, write_results
 from boresight.training.export import merge
@@ -184,7 +185,9 @@ def plan_legs(job: Job) -> tuple[Leg, ...]:
         records = [record for source in found for record in source.records]
         train = [record for record in records if record.id not in held]
         objective = run.objective
+        rehearse(objective)
         items = make_items(train, objective.texts, job.pairing, files, reads=run.data.reads, signals=objective.signals)
+        _check_terms(objective, items)
         legs.append(
             Leg(
                 method=run,
@@ -198,6 +201,23 @@ def plan_legs(job: Job) -> tuple[Leg, ...]:
             )
         )
     return tuple(legs)
+
+
+def _check_terms(objective: Objective, items: Sequence[Item]) -> None:
+    """A term that no item can feed is a mistake in its name, or belongs to other data.
+
+    Raises:
+        UsageError: Names the term, and the texts that there are.
+    """
+    has = {v: torch.tensor([int(v.text in item.texts) for item in items]) for v in objective.views}
+    for number, count in enumerate(objective.counts(has) if items else ()):
+        term = objective.terms[number]
+        if not count and term.weight:
+            texts = sorted({text for item in items for text in item.texts})
+            raise UsageError(
+                f"no item has what the term {term.label} reads; the texts of the data are {', '.join(texts)}. "
+                f"Name one of them, or leave the term out with --set objective.{number}.weight=0."
+            )
 
 
 def _sources(job: Job, name: str) -> tuple[Path, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -155,7 +156,7 @@ class ItemEncoder:
         if item.id not in self._weights:
             answers = {name: self._described(item, name) for name in item.texts} if self.token_weights else {}
             found = self.token_weights(answers) if self.token_weights else {}
-            self._weights[item.id] = {name: torch.tensor(values) for name, values in found.items()}
+            self._weights[item.id] = {name: _weights(values, answers[name], name) for name, values in found.items()}
         known = self._weights[item.id]
         return known[text] if text in known else torch.ones(len(self.answer(item, text)))
 
@@ -213,6 +214,16 @@ def _without_media(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return tuple(
         dataclasses.replace(message, parts=tuple(p for p in message.parts if p.type != "media")) for message in messages
     )
+
+
+def _weights(values: Sequence[float], answer: Answer, text: str) -> Float[Tensor, " token"]:
+    """What a rule of token weights gave for a text, if it can be used."""
+    if len(values) != len(answer.ids):
+        raise UsageError(f"token_weights gave {len(values)} weights for the {len(answer.ids)} tokens of {text!r}.")
+    bad = [value for value in values if not 0 <= value < math.inf]
+    if bad:
+        raise UsageError(f"token_weights gave {text!r} a weight of {bad[0]!r}; weights must be >= 0 and finite.")
+    return torch.tensor(values)
 
 
 def _refuse_equal(item: Item, answers: Mapping[str, Int[Tensor, " token"]]) -> None:

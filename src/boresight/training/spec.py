@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -80,6 +81,8 @@ class Stage:
     several do, the first counts."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.lora, Lora | None):
+            raise UsageError(f"stage.lora must be a Lora or None, got {self.lora!r}. Write Lora(rank=64).")
         slow = [word for word, factor in self.rates.items() if not factor > 0]
         if slow:
             raise UsageError(f"stage.rates must be > 0, got {self.rates[slow[0]]} for {slow[0]!r}; use stage.frozen.")
@@ -115,6 +118,8 @@ class Method:
     data: Data = field(default_factory=Data)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stages, tuple) or not self.stages:
+            raise UsageError(f"method.stages must be a tuple of stages, got {self.stages!r}. Write (Stage(...),).")
         for objective in (self.objective, *(s.objective for s in self.stages)):
             if not isinstance(objective, Objective | None):
                 raise UsageError(
@@ -122,25 +127,40 @@ class Method:
                     "write Objective((term,)) for a single one."
                 )
         objectives = [self.objective, *(s.objective for s in self.stages if s.objective)]
-        views = [v for objective in objectives for v in (*objective.views, *objective.statistic_views)]
+        shown = {input for objective in objectives for input in _inputs_of(objective)}
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise UsageError(f"every stage needs a name of its own, got {', '.join(names)}.")
-        unknown = {v.input for v in views} - {"clean", *self.inputs}
+        unknown = shown - {"clean", *self.inputs}
         if unknown:
             raise UsageError(f"the objective reads inputs {sorted(unknown)} that the method does not declare.")
+        unread = self.inputs.keys() - shown
+        if unread:
+            raise UsageError(f"the method declares inputs {sorted(unread)} that no term reads.")
+        for name, part in {**self.inputs, "token_weights": self.token_weights}.items():
+            if part is not None and (isinstance(part, type) or not dataclasses.is_dataclass(part)):
+                raise UsageError(
+                    f"{name} must be an instance of a dataclass, so that a run can store what it did, got {part!r}."
+                )
+        for name, input in self.inputs.items():
+            if callable(input) and not _takes_picture_and_seed(input):
+                raise UsageError(
+                    f"input {name!r} is called with a picture and a seed, which {type(input).__name__} does not take. "
+                    "Write def __call__(self, image, *, seed)."
+                )
 
     def runs(self) -> tuple[Method, ...]:
         """The method as runs of one stage and one round each, in order; rounds are named `dpo.1`, `dpo.2`..."""
-        return tuple(
-            dataclasses.replace(
-                self,
-                objective=stage.objective or self.objective,
-                data=stage.data or self.data,
-                stages=(dataclasses.replace(stage, name=name, objective=None, data=None, rounds=1),),
-            )
-            for stage in self.stages
-            for name in stage.round_names
+        return tuple(self._run(stage, name) for stage in self.stages for name in stage.round_names)
+
+    def _run(self, stage: Stage, name: str) -> Method:
+        objective = stage.objective or self.objective
+        return dataclasses.replace(
+            self,
+            objective=objective,
+            inputs={name: input for name, input in self.inputs.items() if name in _inputs_of(objective)},
+            data=stage.data or self.data,
+            stages=(dataclasses.replace(stage, name=name, objective=None, data=None, rounds=1),),
         )
 
     def facts(self) -> dict[str, Any]:
@@ -174,6 +194,19 @@ class Method:
         if any(s.rounds > 1 for s in compared):
             return "refreshed every round"
         return "adapter off" if compared[-1].lora else "frozen copy"
+
+
+def _takes_picture_and_seed(input: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(input).bind(None, seed=0)
+    except TypeError:
+        return False
+    return True
+
+
+def _inputs_of(objective: Objective) -> set[str]:
+    """The inputs under which something is scored."""
+    return {v.input for v in (*objective.views, *objective.statistic_views)}
 
 
 _OPTIMIZATION = (

@@ -1,0 +1,143 @@
+"""What a new user gets wrong in a file of their own is answered with what to write instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from method_examples import all_names, load, records
+from PIL import Image
+
+from boresight import registry
+from boresight.data.store_writer import StoreWriter
+from boresight.errors import UsageError
+from boresight.media.decoded import change_pictures
+from boresight.objectives import Objective, nll, pairwise, rehearse, view
+from boresight.training.align import Job, plan_legs
+from boresight.training.making_items import make_items
+from boresight.training.spec import Method, Stage
+from boresight.training.token_weights import Answer
+from engine_examples import TINY, item_encoder, tiny_policy
+
+CHOSEN, REJECTED = view("chosen"), view("rejected")
+PLAIN = Objective((pairwise(CHOSEN, REJECTED),))
+VARIED = pairwise(CHOSEN, REJECTED) + pairwise(CHOSEN, view("chosen", "varied"))
+
+
+@dataclass(frozen=True)
+class Unseeded:
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image
+
+
+@dataclass(frozen=True)
+class Gray:
+    def __call__(self, image: Image.Image, *, seed: int) -> Image.Image:
+        return image.convert("L")
+
+
+class NoData:
+    def __call__(self, image: Image.Image, *, seed: int) -> Image.Image:
+        return image
+
+
+@dataclass(frozen=True)
+class Weights:
+    value: float = 1.0
+    more: int = 0
+
+    def __call__(self, answers: dict[str, Answer]) -> dict[str, list[float]]:
+        return {name: [self.value] * (len(answer.ids) + self.more) for name, answer in answers.items()}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"objective": PLAIN, "stages": ()}, "method.stages must be a tuple of stages, got ()"),
+        ({"objective": PLAIN, "stages": Stage()}, "method.stages must be a tuple of stages"),
+        ({"objective": PLAIN, "inputs": {"varied": Gray()}}, "inputs ['varied'] that no term reads"),
+        ({"objective": VARIED, "inputs": {"varied": NoData()}}, "varied must be an instance of a dataclass"),
+        ({"objective": VARIED, "inputs": {"varied": Gray}}, "varied must be an instance of a dataclass"),
+        ({"objective": VARIED, "inputs": {"varied": Unseeded()}}, "Write def __call__(self, image, *, seed)."),
+        ({"objective": PLAIN, "token_weights": lambda answers: {}}, "token_weights must be an instance of a dataclass"),
+    ],
+)
+def test_a_method_that_cannot_work_is_refused(fields: dict[str, Any], why: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Method(**fields)
+    assert why in str(refused.value)
+
+
+def test_a_number_is_no_adapter() -> None:
+    with pytest.raises(UsageError, match=r"stage.lora must be a Lora or None, got 64. Write Lora\(rank=64\)"):
+        Stage(lora=64)  # type: ignore[arg-type]
+
+
+def test_a_stage_shows_only_the_inputs_that_it_reads() -> None:
+    stages = (Stage(name="sft", objective=Objective((nll(CHOSEN),))), Stage(name="dpo"))
+    first, second = Method(objective=VARIED, inputs={"varied": Gray()}, stages=stages).runs()
+    assert not first.inputs and list(second.inputs) == ["varied"]
+
+
+@pytest.mark.parametrize("transform", [Gray(), lambda image, *, seed: None])
+def test_what_a_transform_returns_must_be_a_picture(transform: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match=r"must return an RGB picture, got (one of mode L|NoneType)"):
+        change_pictures(Image.new("RGB", (4, 4)), transform, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "why"),
+    [
+        (Weights(value=-1.0), r"a weight of -1.0; weights must be >= 0"),
+        (Weights(value=float("nan")), r"a weight of nan"),
+        (Weights(more=-1), r"gave \d+ weights for the \d+ tokens of 'chosen'"),
+    ],
+)
+def test_weights_that_do_not_fit_the_tokens_are_refused(weights: Weights, why: str) -> None:
+    (item,) = make_items(records(1), ["chosen", "rejected"])[:1]
+    encoder = item_encoder(tiny_policy(TINY))
+    weighing = dataclasses.replace(encoder, token_weights=weights)
+    with pytest.raises(UsageError, match=f"token_weights .*{why}"):
+        weighing.weights(item, "chosen")
+    fitting = dataclasses.replace(encoder, token_weights=Weights(value=0.5), _weights={})
+    assert set(fitting.weights(item, "chosen").tolist()) == {0.5}
+
+
+def test_an_error_within_a_users_file_names_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("MEMBER = 1\n\ndef broken(values):\n    return values.sigmod()\n\nVARIANTS = {'other': broken}\n")
+    broken = registry.load("boresight.methods", f"{file}:other")
+    at_line = r"mine.py, line 4: AttributeError: 'int' object has no attribute 'sigmod'"
+    with pytest.raises(UsageError, match=at_line), registry.blamed_on(f"{file}:other"):
+        broken(1)
+    with pytest.raises(ValueError, match="domain"), registry.blamed_on(str(file)):
+        math.fmod(1, 0)
+    with pytest.raises(UsageError, match="as it is"), registry.blamed_on(str(file)):
+        raise UsageError("as it is")
+
+
+def test_a_term_that_no_item_can_feed_is_refused_with_the_texts_that_there_are(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / "store") as writer:
+        for record in records(3):
+            writer.add(dataclasses.replace(record, media=(), messages=(record.messages[-1],)))
+        writer.finish()
+    misspelled = pairwise(CHOSEN, REJECTED) + pairwise(CHOSEN, view("rejectd"))
+    job = Job(
+        model="none", sources=(tmp_path / "store",), method_name="mine", method=Method(objective=misspelled),
+        out=tmp_path / "out", holdout=0.0,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"term chosen>rejectd reads; the texts of the data are chosen, rejected"):
+        plan_legs(job)
+    without = Method(objective=pairwise(CHOSEN, REJECTED) + 0.0 * pairwise(CHOSEN, view("rejectd")))
+    assert len(plan_legs(dataclasses.replace(job, method=without))[0].items) >= 3
+
+
+@pytest.mark.parametrize("name", all_names())
+def test_every_method_passes_its_own_rehearsal(name: str) -> None:
+    for run in load(name).runs():
+        rehearse(run.objective)

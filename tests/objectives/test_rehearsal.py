@@ -1,0 +1,152 @@
+"""Terms of one's own that cannot be trained on are found on made-up numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from boresight.errors import UsageError
+from boresight.objectives import (
+    MISMATCHED,
+    Guided,
+    MismatchedKl,
+    Objective,
+    OddsRatio,
+    Pairwise,
+    RewardPair,
+    Term,
+    TermLoss,
+    TokenLogps,
+    anchor,
+    example_logps,
+    nll,
+    pairwise,
+    rehearse,
+    unpaired,
+    view,
+)
+from boresight.objectives.rewards import reward
+
+CHOSEN, REJECTED = view("chosen"), view("rejected")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked(Pairwise):
+    """A link that a test makes up."""
+
+    of: Callable[[Tensor], Tensor] = field(default=torch.neg)
+
+    def linked(self, margin: Tensor, better: Tensor, worse: Tensor, beta: Tensor) -> Tensor:
+        return self.of(margin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw(Term):
+    """One view's reward, as a test changes it."""
+
+    of: Callable[[Tensor], Tensor]
+    label = "raw"
+    views = (CHOSEN,)
+
+    def __call__(self, logps: Mapping[view, TokenLogps]) -> TermLoss:  # type: ignore[valid-type]
+        return TermLoss(loss=self.of(reward(CHOSEN, logps)))
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        (lambda margin: torch.sigmoid(-margin).mean().expand_as(margin), "another loss alone than among other items"),
+        (lambda margin: margin - margin.max(), "another loss alone than among other items"),
+        (lambda margin: -margin.detach(), "has no gradient"),
+        (torch.log, "not finite"),
+        (lambda margin: (margin - margin.detach()).sqrt(), "not finite"),
+    ],
+)
+def test_a_link_that_cannot_be_trained_on_is_refused(link: Callable[[Tensor], Tensor], why: str) -> None:
+    """The last one has the finite value 0, and an infinite slope there."""
+    with pytest.raises(UsageError, match=f"term chosen>rejected .*{why}"):
+        rehearse(Objective((Linked(better=CHOSEN, worse=REJECTED, of=link),)))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda values: values[:2], r"shape \(4,\), got shape \(2,\)"),
+        (lambda values: values + 1.0, "must be 0 for an item that lacks its views, got 1"),
+    ],
+)
+def test_a_term_that_counts_wrongly_is_refused(change: Callable[[Tensor], Tensor], why: str) -> None:
+    with pytest.raises(UsageError, match=f"term raw .*{why}"):
+        rehearse(Objective((Raw(of=change),)))
+
+
+def test_a_bounded_link_a_baseline_and_a_reward_head_pass() -> None:
+    terms = (
+        Linked(better=CHOSEN, worse=REJECTED, of=lambda margin: torch.sigmoid(-margin) ** 2),
+        unpaired(CHOSEN, REJECTED, baseline=MismatchedKl()),
+        RewardPair(better=CHOSEN, worse=REJECTED),
+        Raw(of=torch.neg),
+    )
+    rehearse(Objective(terms))
+    assert MISMATCHED in example_logps(Objective(terms))
+
+
+def test_example_numbers_have_the_lengths_that_are_asked_for_and_one_seed_repeats_them() -> None:
+    objective = Objective((pairwise(CHOSEN, REJECTED, scale_by="margin"),))
+    logps = example_logps(objective, lengths=(2, 0))
+    assert list(logps) == [CHOSEN, REJECTED]
+    assert logps[CHOSEN].lengths.tolist() == [2, 0] and logps[CHOSEN].signals["margin"].shape == (2,)
+    assert logps[CHOSEN].policy.requires_grad and logps[CHOSEN].policy.dtype == torch.float64
+    assert not logps[CHOSEN].policy[1].any() and (logps[CHOSEN].policy[0] < 0).all()
+    assert example_logps(objective, lengths=(2, 0))[REJECTED].policy.equal(logps[REJECTED].policy)
+    assert not example_logps(objective, lengths=(2, 0), seed=1)[REJECTED].policy.equal(logps[REJECTED].policy)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: pairwise(CHOSEN, REJECTED, betta=1.0), "no option 'betta'. Did you mean 'beta'?"),
+        (lambda: nll(CHOSEN, beta=1.0), "nll has no option 'beta'."),
+        (lambda: pairwise(CHOSEN, REJECTED, beta="0.1"), "pairwise.beta must be > 0, got '0.1'"),
+        (lambda: pairwise(CHOSEN, REJECTED, beta=float("inf")), "must be > 0, and finite, got inf"),
+        (lambda: pairwise(CHOSEN, REJECTED, beta=float("nan")), "must be > 0, got nan"),
+        (lambda: pairwise(CHOSEN, REJECTED, reduction="avg"), "pairwise.reduction must be sum or mean, got 'avg'"),
+        (lambda: anchor(CHOSEN, reduction="avg"), "anchor.reduction must be sum or mean, got 'avg'"),
+        (lambda: nll(CHOSEN, average="item"), "nll.average must be token or sequence, got 'item'"),
+        (lambda: unpaired(CHOSEN, REJECTED, link="hinge"), "unpaired.link must be log_sigmoid or sigmoid, got 'hinge'"),
+        (lambda: pairwise("chosen", REJECTED), "pairwise.better must be a view such as view(\"chosen\"), got 'chosen'"),
+        (lambda: anchor("chosen"), "anchor.target must be a view"),
+        (lambda: nll("chosen"), "nll.target must be a view"),
+        (lambda: pairwise(CHOSEN, CHOSEN), "pairwise compares chosen with itself"),
+        (lambda: unpaired(CHOSEN, CHOSEN), "unpaired compares chosen with itself"),
+        (lambda: OddsRatio(better=CHOSEN, worse=CHOSEN), "OddsRatio compares chosen with itself"),
+        (lambda: RewardPair(better=CHOSEN, worse=CHOSEN), "RewardPair compares chosen with itself"),
+        (lambda: Objective(pairwise(CHOSEN, REJECTED)), "a tuple of terms, got Pairwise; write Objective((term,))"),
+        (lambda: Objective(()), "a tuple of terms, got none"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make: Callable[[], object], why: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        make()
+    assert why in str(refused.value)
+
+
+def test_a_view_may_be_compared_with_itself_under_guidance() -> None:
+    guided = Guided(target=CHOSEN, null=view("chosen", "null"))
+    assert pairwise(guided, CHOSEN).views == (CHOSEN, view("chosen", "null"))
+
+
+def test_a_pair_is_told_apart_whether_or_not_it_reaches_the_target() -> None:
+    """Log-ratios of 1 and 0 with beta 1 give a gap of 1, which misses a target of 3 by 2."""
+    logps = example_logps(Objective((pairwise(CHOSEN, REJECTED),)), lengths=(1,))
+    logps = {
+        v: replace(table, policy=torch.tensor([[gained - 2.0]]), reference=torch.tensor([[-2.0]]))
+        for (v, table), gained in zip(logps.items(), (1.0, 0.0), strict=True)
+    }
+    metrics = pairwise(CHOSEN, REJECTED, beta=1.0, target=3.0)(logps).metrics
+    assert metrics["accuracy/chosen>rejected"].tolist() == [1.0]
+    assert metrics["margin/chosen>rejected"].tolist() == [-2.0]
