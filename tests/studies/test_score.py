@@ -172,7 +172,7 @@ def test_wrong_options_are_refused_in_one_line(
         "and not both": [name, "--responses", responses, "--native", responses],
         "--judgements goes with --responses": [name, "--native", responses, "--judgements", responses],
         "there is no file or folder": [name, "--responses", "none.jsonl"],
-        "which --native reads; write the figures elsewhere": [name, "--native", tmp_path, "--json", tmp_path / "a.json"],
+        "write the figures elsewhere": [name, "--native", tmp_path, "--json", tmp_path / "a.json"],
         "is no folder": [name, "--responses", responses, "--assets", responses],
         "Known: official.": [name, "--responses", responses, "--assets", assets, "--scorer", "clean"],
         "no benchmark named 'scenes_yesno'. Did you mean 'scenes_yes_no'?": ["scenes_yesno", "--responses", responses],

@@ -36,9 +36,9 @@ def score(
     from boresight.studies.score import score as score_files
 
     inputs = Inputs(responses=responses, judgements=judgements, native=tuple(native or ()), assets=assets)
-    for folder in (path.resolve() for path in inputs.native if json and path.is_dir()):
-        if folder in json.resolve().parents:
-            raise UsageError(f"--json {json} lies in {folder}, which --native reads; write the figures elsewhere.")
+    read = [path for path in inputs.native if json and path.resolve() in json.resolve().parents]
+    if read:
+        raise UsageError(f"--json {json} lies in {read[0]}, which --native reads; write the figures elsewhere.")
     scored = score_files(benchmark, inputs, scorer)
     if json:
         write_scored(json, scored)
