@@ -210,13 +210,12 @@ def _check_terms(objective: Objective, items: Sequence[Item]) -> None:
         UsageError: Names the term, and the texts that there are.
     """
     has = {v: torch.tensor([int(v.text in item.texts) for item in items]) for v in objective.views}
-    for number, count in enumerate(objective.counts(has) if items else ()):
-        term = objective.terms[number]
+    for term, count in zip(objective, objective.counts(has), strict=True) if items else ():
         if not count and term.weight:
             texts = sorted({text for item in items for text in item.texts})
             raise UsageError(
                 f"no item has what the term {term.label} reads; the texts of the data are {', '.join(texts)}. "
-                f"Name one of them, or leave the term out with --set objective.{number}.weight=0."
+                "Name one of them, bring data that have it, or give the term a weight of 0 with --set."
             )
 
 
