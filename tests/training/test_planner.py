@@ -50,8 +50,9 @@ class Trial:
         """The name of an item is its tokens."""
         assert self.weight.grad is None
         self.tried.append(sum(part))
-        torch.ones(self._constant + self._per_token * sum(part), dtype=torch.uint8)
-        self.weight.sum().backward()  # type: ignore[no-untyped-call]
+        kept = torch.ones(self._constant + self._per_token * sum(part), dtype=torch.uint8)
+        self.weight[:1].sum().backward()  # type: ignore[no-untyped-call]
+        del kept
 
 
 def plan_of(trial: Callable[[Any], None], items: Sequence[int], **options: Any) -> MemoryPlan:
@@ -85,13 +86,13 @@ def test_the_verdict_says_what_to_do() -> None:
 
 @needs_counter
 def test_memory_that_grows_with_tokens_is_carried_on_to_a_whole_micro_batch() -> None:
-    """20 MB and 50 kB for each of 4,000 tokens are 220 MB, of which a quarter of the tokens was tried."""
-    trial = Trial(constant=20 * MB, per_token=50_000)
+    """50 kB for each of 4,000 tokens are 200 MB, of which a quarter was tried."""
+    trial = Trial(per_token=50_000)
     found = plan_of(trial, [100] * 100, micro_batch_tokens=4000)
     assert found.tokens == 4000
-    assert part(found, "activations") == pytest.approx(220 * MB, rel=0.05)
-    assert part(found, "one piece") == pytest.approx(0.15 * 220 * MB, rel=0.05)
-    assert found.bytes_per_token == pytest.approx(1.15 * 50_000, rel=0.05)
+    assert part(found, "activations") == pytest.approx(200 * MB, rel=0.05)
+    assert part(found, "one piece") == pytest.approx(0.25 * 200 * MB, rel=0.05)
+    assert found.bytes_per_token == pytest.approx(1.25 * 50_000, rel=0.05)
     assert set(trial.tried) == {100, 1000}
 
 
@@ -100,7 +101,7 @@ def test_one_size_alone_is_taken_to_grow_as_a_whole() -> None:
     """What does not grow cannot be told from what does; a plan errs to the safe side."""
     found = plan_of(Trial(constant=40 * MB, per_token=100_000), [400], micro_batch_tokens=4000)
     assert part(found, "activations") == pytest.approx(80 * MB, rel=0.05)
-    assert found.bytes_per_token == pytest.approx(1.15 * 200_000, rel=0.05)
+    assert found.bytes_per_token == pytest.approx(1.25 * 200_000, rel=0.05)
 
 
 @needs_counter
@@ -120,7 +121,7 @@ def test_what_would_not_fit_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> Non
     trial = Trial(per_token=100_000)
     found = plan_of(trial, [100, 100, 3000])
     assert set(trial.tried) == {100}
-    assert not found.fits and found.fitting_tokens == pytest.approx(50 * MB / 115_000, rel=0.1)
+    assert not found.fits and found.fitting_tokens == pytest.approx(50 * MB / 125_000, rel=0.1)
     monkeypatch.setattr(planner, "free_bytes", lambda device: 400 * MB)
     trial = Trial(per_token=100_000)
     plan_of(trial, [100, 100, 3000])

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 _Sized = Sequence[tuple[_T, int]]
 _TRIED_SHARE = 0.25  # of the largest micro-batch; every size is run twice
 _APART = 1.5  # sizes that are nearer say too little about what grows
-_LATER_GROWTH = 0.15  # of a micro-batch's memory: later ones of other lengths leave pieces that fit nothing; measured
+_LATER_GROWTH = 0.25  # of a micro-batch's memory: later ones of other lengths leave pieces that fit nothing; measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,17 +164,20 @@ class _Growth:
     """What a micro-batch takes (bytes)."""
 
     constant: float
-    """Whatever its size, such as the largest gradient, or weights in another precision."""
+    """Whatever its size."""
     per_token: float
 
     @staticmethod
-    def through(small: _Tried, large: _Tried) -> _Growth:
-        """The line through both; where that says nothing, all of the larger is taken to grow."""
-        per_token = large.num_bytes / large.tokens
+    def through(small: _Tried, large: _Tried, *, known: int) -> _Growth:
+        """The line through both, but no less steep than if nothing but `known` bytes did not grow.
+
+        A process gains up to a third more or less from one run to the next, and the line alone would pass that on many
+        times over.
+        """
+        per_token = (large.num_bytes - known) / large.tokens
         if large.tokens >= _APART * small.tokens:
-            slope = (large.num_bytes - small.num_bytes) / (large.tokens - small.tokens)
-            per_token = slope if 0 < slope < per_token else per_token
-        return _Growth(large.num_bytes - per_token * large.tokens, max(1.0, per_token))
+            per_token = max(per_token, (large.num_bytes - small.num_bytes) / (large.tokens - small.tokens))
+        return _Growth(known, max(1.0, per_token))
 
 
 class _Trials:
@@ -216,7 +219,8 @@ def _growth(
     times = _num_tokens(longest) / small.tokens
     expected = largest_gradient + times * max(0, small.num_bytes - largest_gradient)
     available = free_bytes(device)
-    return _Growth.through(small, small if available is not None and expected > available else trials.run(longest))
+    large = small if available is not None and expected > available else trials.run(longest)
+    return _Growth.through(small, large, known=min(largest_gradient, large.num_bytes))
 
 
 def _longest(by_length: _Sized[_T], tokens: int, *, enough: float) -> _Sized[_T]:
