@@ -95,6 +95,10 @@ def test_whole_weights_allow_probes_and_attacks(kind: DistributedType) -> None:
 def test_accelerate_reads_every_configuration_that_is_shipped() -> None:
     found = {path.name: load_config_from_file(str(path)) for path in CONFIGS.glob("*.yaml")}
     kinds = {name: config.distributed_type for name, config in found.items()}
-    assert kinds == {"ddp.yaml": DistributedType.MULTI_GPU, "fsdp2.yaml": DistributedType.FSDP}
+    assert kinds == {
+        "ddp.yaml": DistributedType.MULTI_GPU,
+        "fsdp2.yaml": DistributedType.FSDP,
+        "deepspeed.yaml": DistributedType.DEEPSPEED,
+    }
     assert found["fsdp2.yaml"].fsdp_config["fsdp_version"] == 2
     assert all(config.mixed_precision == "no" for config in found.values())
