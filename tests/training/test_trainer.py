@@ -16,6 +16,7 @@ from boresight.models.fake import FakeShape
 from boresight.models.policy import Lora
 from boresight.objectives import Objective, anchor, nll, pairwise, view
 from boresight.training.forest import answer_lengths, micro_batches, plan
+from boresight.training.loop import Trainer
 from boresight.training.optimization import num_steps, step_indices
 from boresight.training.spec import Method, Stage
 from engine_examples import (
@@ -187,6 +188,21 @@ def test_a_learning_rate_beyond_reason_ends_in_a_named_error_with_a_whole_checkp
     with pytest.raises(DivergedError, match="lower the learning rate"):
         trainer.run()
     assert list((tmp_path / "checkpoints").glob("step-*"))
+
+
+def test_a_full_accelerator_ends_a_run_with_what_to_lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = make_trainer(tmp_path)
+    trainer.step()
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "_score", full)
+    with pytest.raises(UsageError, match=r"full at step 2, micro-batches of up to \d+ tokens\. Lower run\.micro_batch"):
+        trainer.step()
+    monkeypatch.setattr(Trainer, "_score", full)
+    with pytest.raises(UsageError, match=r"full at a trial of \d+ tokens before the first step"):
+        make_trainer(tmp_path / "other")
 
 
 def test_a_run_without_items_or_with_two_stages_is_refused(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ from boresight.training.measure import media_effect
 from boresight.training.media_cache import MediaCache
 from boresight.training.metrics import StepTotals, append_row, drop_rows_after, mean_length
 from boresight.training.optimization import freeze, make_optimizer, num_steps, step_indices
-from boresight.training.planner import MemoryPlan, plan_memory
+from boresight.training.planner import MemoryPlan, named_when_full, plan_memory
 from boresight.training.preflight import Preflight, preflight
 from boresight.training.processes import Together, any_process, asks_for_deepspeed, meet
 from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Reference, reference_key
@@ -191,6 +191,7 @@ class Trainer:
 
         Raises:
             DivergedError: If a loss or gradient is not finite; the last checkpoint stays.
+            UsageError: If an accelerator's memory is full; the last checkpoint stays.
             InterruptedRunError: After SIGINT or SIGTERM, with a checkpoint of the last finished step.
             GateError: If a warning that the user named in `stop_on` fires.
         """
@@ -241,7 +242,9 @@ class Trainer:
         parts = self._share(batch)
         statistics = self._measure(parts)
         mine = StepTotals()
-        self._stepper.add_up([partial(self._loss, part, counts, mine, statistics) for part in parts])
+        largest = max(sum(self.tokens[item.id] for item in part) for part in parts)
+        with named_when_full(f"step {self.step_number + 1}, micro-batches of up to {largest:,} tokens"):
+            self._stepper.add_up([partial(self._loss, part, counts, mine, statistics) for part in parts])
         totals = StepTotals.of_all(gather_object([mine]))
         if totals.diverged:
             raise self._diverged(f"the loss is {totals.loss}", totals.diverged)

@@ -9,13 +9,15 @@ Measured peaks beside such estimates: docs/proofs/memory.md. On CUDA nothing was
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from boresight.errors import UsageError
 from boresight.models.device import free_bytes, used_bytes
 from boresight.training.media_cache import MediaCache
 from boresight.training.peak_memory import PeakMeter
@@ -150,6 +152,22 @@ def plan_memory(
     )
 
 
+@contextmanager
+def named_when_full(what: str) -> Iterator[None]:
+    """Say what an accelerator had no room for, and what takes less.
+
+    Raises:
+        UsageError: In place of the accelerator's own error. A processor has none: there the system ends the process.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UsageError(
+            f"the accelerator's memory is full at {what}. Lower run.micro_batch_tokens, or take smaller pictures, a "
+            "stage with LoRA, run.gradient_checkpointing=true or run.reference=cached."
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Tried:
     """One size of micro-batch that was run."""
@@ -192,7 +210,8 @@ class _Trials:
         self._meter.start()
         for _ in range(2):  # the second finds memory in the pieces that the first has left
             self._forget_media()
-            self._trial([item for item, _ in part])
+            with named_when_full(f"a trial of {tokens:,} tokens before the first step"):
+                self._trial([item for item, _ in part])
         grown = self._meter.growth()
         if self._media is not None:
             self._features_per_token = self._media.num_bytes / tokens
