@@ -82,6 +82,20 @@ def test_a_dry_run_checks_and_leaves_a_page_of_three_items(
     assert run(*common, "--set", "stages.0.lora.rank=2", "--samples", "0").code == 0  # it was no run
 
 
+def test_a_dry_run_draws_the_stage_that_is_asked_for(run: Run, rows: Rows, model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = ("align", "--model", model_folder, "--data", rows(8), "--method", "stic", "--out", out)
+    assert run(*common, "--dry-run").code == 0
+    first = (out / "dry_run.html").read_text()
+    assert run(*common, "--dry-run", "--stage", "described_sft").code == 0
+    second = (out / "dry_run.html").read_text()
+    assert "stage dpo" in first and "rejected" in first
+    assert "stage described_sft" in second and "road" in first and "road" not in second  # rejected answers name one
+    unknown = run(*common, "--dry-run", "--stage", "sft")
+    assert unknown.code == 2 and "--stage sft: the method has dpo, described_sft." in unknown.err
+    assert run(*common, "--stage", "dpo").code == 2
+
+
 def test_an_adapter_is_saved_beside_a_merged_model_and_both_have_a_card(
     run: Run, rows: Rows, model_folder: Path, tmp_path: Path
 ) -> None:

@@ -68,10 +68,11 @@ def make_job(*, data: Sequence[str], method: str, sets: Sequence[str], stop_on: 
     )
 
 
-def check(job: Job, listener: Listener) -> tuple[Mapping[str, Any], Path]:
+def check(job: Job, listener: Listener, stage: str | None = None) -> tuple[Mapping[str, Any], Path]:
     """Load, check and preflight a job; nothing is trained. Gives what was found, and a page of three items.
 
-    Of a method of several stages the first is checked: the others start from what it would train.
+    Args:
+        stage: Of a method of several, which to check; the first if not given.
     """
     method = {
         "name": job.method_name,
@@ -80,10 +81,10 @@ def check(job: Job, listener: Listener) -> tuple[Mapping[str, Any], Path]:
         "run": to_jsonable(job.settings),
     }
     with tempfile.TemporaryDirectory() as folder:
-        ready = prepare(dataclasses.replace(job, out=Path(folder)), listener)
+        ready = prepare(dataclasses.replace(job, out=Path(folder)), listener, stage)
         trainer, leg = ready.trainer, ready.leg
-        stage = f", stage {leg.name}," if len(job.method.runs()) > 1 else ""
-        title = f"{job.method_name}{stage} on {', '.join(loaded.source.name for loaded in leg.loaded)}"
+        which = f", stage {leg.name}," if len(job.method.runs()) > 1 else ""
+        title = f"{job.method_name}{which} on {', '.join(loaded.source.name for loaded in leg.loaded)}"
         stored = write_dry_run(trainer, job.out / "dry_run.json", title=title, method=method)
     facts = {name: value for name, value in trainer.facts().items() if name != "folder"}
     facts["memory"] = trainer.memory and trainer.memory.verdict

@@ -18,7 +18,7 @@ from boresight.cli import evaluating, judging, scoring
 from boresight.cli.assets import app as assets_app
 from boresight.cli.data import app as data_app
 from boresight.cli.terminal import Terminal, is_first_process
-from boresight.errors import EXIT_INTERRUPTED, BoresightError
+from boresight.errors import EXIT_INTERRUPTED, BoresightError, UsageError
 
 _EXIT_SIGINT = 130  # what typer makes of a run that somebody stops, as a shell does
 
@@ -91,6 +91,9 @@ def align(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and draw three items as a page; train nothing.")
     ] = False,
+    stage: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --dry-run: the stage or round to draw, not the first.")
+    ] = None,
     pairing: Annotated[
         str, typer.Option(help="How candidates become pairs: preferences, best_vs_worst, all, margin>=K.")
     ] = "preferences",
@@ -107,6 +110,8 @@ def align(
     stop_on: Annotated[list[str] | None, typer.Option(help="End the run on this health warning; repeatable.")] = None,
 ) -> None:
     """Align a model with preference data; writes the model, its metrics and a report."""
+    if stage and not dry_run:
+        raise UsageError("--stage goes with --dry-run; a run goes through all stages.")
     terminal = Terminal()
     with terminal.quiet_libraries():
         from boresight.cli.jobs import check, make_job, run
@@ -129,7 +134,7 @@ def align(
         )
         with registry.blamed_on(method):
             if dry_run:
-                facts, page = check(job, terminal.listener())
+                facts, page = check(job, terminal.listener(), stage)
                 terminal.facts(facts)
                 terminal.line(f"page: {page}")
                 return

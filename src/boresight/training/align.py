@@ -146,13 +146,22 @@ def align(job: Job, listener: Listener | None = None) -> Aligned:
         return _align(job, (listener if is_main else None) or Listener(), is_main=is_main)
 
 
-def prepare(job: Job, listener: Listener) -> Prepared:
+def prepare(job: Job, listener: Listener, stage: str | None = None) -> Prepared:
     """Load and check everything that a job needs up to its first training step, preflight included.
+
+    Args:
+        stage: Look at this stage or round (`dpo.2`) instead of the first; the job's model stands for what the stages
+            before it would train.
 
     Raises:
         BoresightError: As `align`.
+        UsageError: If the method has no such stage.
     """
-    return _prepare(job, plan_legs(job)[0], listener)
+    legs = {leg.name: dataclasses.replace(leg, model=job.model) for leg in plan_legs(job)}
+    name = next(iter(legs)) if stage is None else stage
+    if name not in legs:
+        raise UsageError(f"--stage {name}: the method has {', '.join(legs)}.")
+    return _prepare(job, legs[name], listener)
 
 
 def plan_legs(job: Job) -> tuple[Leg, ...]:
