@@ -18,7 +18,7 @@ FLAGS = {
     "demo": {"--out", "--short", "--seed"},
     "align": {
         "--model", "--data", "--method", "--out", "--set", "--resume", "--dry-run", "--pairing", "--media-root",
-        "--allow-outside", "--holdout", "--samples", "--max-new-tokens", "--stop-on", "--merge",
+        "--allow-outside", "--holdout", "--samples", "--max-new-tokens", "--stop-on", "--merge", "--stage",
     },
     "generate": {
         "target", "--model", "--out", "--limit", "--max-new-tokens", "--temperature", "--batch-size", "--seed",
