@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,13 +55,23 @@ class Encoder:
         max_tokens: Longest row the model takes, or None.
         name: How errors call the model.
         end_ids: Tokens besides the tokenizer's own that end an answer.
+        without: Kinds of media that the model has no part for, whatever its processor reads.
+        mixes_clips: Whether pictures and clips may stand in one prompt.
 
     Raises:
         ModelError: If there is no chat template, or no token ends an answer.
     """
 
     def __init__(
-        self, processor: Any, *, takes_media: bool, max_tokens: int | None, name: str, end_ids: Sequence[int] = ()
+        self,
+        processor: Any,
+        *,
+        takes_media: bool,
+        max_tokens: int | None,
+        name: str,
+        end_ids: Sequence[int] = (),
+        without: Collection[MediaKind] = (),
+        mixes_clips: bool = True,
     ) -> None:
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
@@ -72,6 +83,8 @@ class Encoder:
         self.takes_media = takes_media
         self.max_tokens = max_tokens
         self.name = name
+        self._without = without
+        self._mixes_clips = mixes_clips
         self._is_multimodal = processor is not self.tokenizer
         if not (getattr(processor, "chat_template", None) or self.tokenizer.chat_template):
             raise ModelError(
@@ -90,8 +103,8 @@ class Encoder:
 
         Raises:
             ModelError: If the model has no input for a kind of media that is there.
-            RecordError: If text holds one of the model's special tokens, media and places differ, or a recording is
-                longer than the model hears.
+            RecordError: If text holds one of the model's special tokens, media and places differ, a recording is
+                longer than the model hears, or the processor refuses the prompt.
         """
         kinds = [kind_of(medium) for medium in media]
         self._check(messages, kinds)
@@ -99,12 +112,7 @@ class Encoder:
         if not self._is_multimodal:
             ids = self._token_ids(text)
             return EncodedPrompt(input_ids=torch.tensor(ids), token_inputs={}, media_inputs={})
-        features = self.processor(
-            text=[text],
-            add_special_tokens=self._adds_special(text),
-            return_tensors="pt",
-            **self._media_arguments(media),
-        )
+        features = self._processed(text, self._media_arguments(media))
         ids = features["input_ids"]
         other = {k: v for k, v in features.items() if k not in _NOT_MODEL_INPUTS and isinstance(v, Tensor)}
         per_token = {k: v[0] for k, v in other.items() if k in _TOKEN_INPUTS}
@@ -189,6 +197,19 @@ class Encoder:
             for part in message.parts
         ]
 
+    def _processed(self, text: str, media_arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        adds_special = self._adds_special(text)
+        try:
+            features: Mapping[str, Any] = self.processor(
+                text=[text], add_special_tokens=adds_special, return_tensors="pt", **media_arguments
+            )
+        except ValueError as error:  # what it was not made for, such as a second clip
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise RecordError(
+                f"the processor of {self.name} refuses the prompt: {reason}. Change the row or drop it."
+            ) from error
+        return features
+
     def _media_arguments(self, media: Sequence[DecodedMedium]) -> dict[str, Any]:
         """What the processor is called with. It gets decoded media only: a name would make it read files."""
         clips = [medium for medium in media if isinstance(medium, Clip)]
@@ -209,7 +230,7 @@ class Encoder:
 
     def _samples(self, sound: Sound, extractor: Any) -> np.ndarray:
         samples = sound.at(extractor.sampling_rate)
-        most = getattr(extractor, "n_samples", None)  # of extractors that cut what is longer
+        most = _most_samples(extractor)
         if most is not None and len(samples) > most:
             raise RecordError(
                 f"a recording lasts {sound.seconds:.1f} s; {self.name} hears {most / extractor.sampling_rate:g} s and "
@@ -231,8 +252,13 @@ class Encoder:
         self._check_text(messages)
         for kind in dict.fromkeys(kinds):
             reader, called = _READERS[kind]
-            if getattr(self.processor, reader, None) is None:
+            if getattr(self.processor, reader, None) is None or kind in self._without:
                 raise ModelError(f"the data have {called}, but {self.name} takes none. Choose another model.")
+        if not self._mixes_clips and {"image", "video"} <= set(kinds):
+            raise RecordError(
+                f"pictures and clips stand in one prompt; {self.name} cannot tell them apart. "
+                "Put them into prompts of their own."
+            )
 
     def _check_text(self, messages: Sequence[Message]) -> None:
         if not self.takes_media and any(part.type == "media" for m in messages for part in m.parts):
@@ -253,6 +279,15 @@ class Encoder:
 def _seen(kind: MediaKind) -> str:
     """A kind of medium as chat templates name it."""
     return "video" if kind == "frames" else kind
+
+
+def _most_samples(extractor: Any) -> int | None:
+    """How many samples an extractor hears, if it cuts what is longer."""
+    of_instance = getattr(extractor, "n_samples", None)
+    if of_instance is not None:
+        return int(of_instance)
+    parameter = inspect.signature(extractor.__call__).parameters.get("max_length")
+    return None if parameter is None or not isinstance(parameter.default, int) else parameter.default
 
 
 def _metadata(clip: Clip) -> VideoMetadata:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from boresight.models.answer_head import LogitTransform
 from boresight.models.reach import Reach
+from boresight.records.record import MediaKind
 
 _STATELESS_LAYERS = {"full_attention", "attention", "sliding_attention", "chunked_attention"}
 _MEDIA_PARTS = ("vision_config", "visual", "vision_tower", "audio_config")
@@ -48,6 +49,8 @@ _TWO_WAY = {
 # Inputs that name patches by number, over all crops of a prompt, and where those lie; below zero they name none.
 _COUNTS_PATCHES = {"image_token_pooling": "pixel_values", "video_token_pooling": "pixel_values_videos"}
 _FIRST_POSITION = {"paligemma": 1}
+# Their pictures and clips share a placeholder token or an input.
+_ALIKE = {"glm4v", "glm4v_moe", "glm46v", "glm_ocr", "molmo2", "smolvlm"}
 _CAPPED_WRAPPERS = {"gemma3n", "gemma4", "paligemma"}
 
 
@@ -64,6 +67,16 @@ def answering(config: Any) -> Any:
 def takes_media(config: Any) -> bool:
     """Whether the model has an input for pictures, video or sound."""
     return any(getattr(config, name, None) is not None for name in _MEDIA_PARTS)
+
+
+def without(config: Any) -> frozenset[MediaKind]:
+    """Kinds of media that other models of the family take, and their common processor reads, but this one does not."""
+    return frozenset({"audio"} if getattr(config, "audio_config", ...) is None else ())
+
+
+def mixes_clips(config: Any) -> bool:
+    """Whether the model can tell pictures from clips where both are there."""
+    return config.model_type not in _ALIKE
 
 
 def media_tokens(config: Any) -> frozenset[int]:

@@ -497,6 +497,11 @@ class Policy(nn.Module):
                 f"{self.encoder.name} reads media by layers of cross-attention, which is not supported. "
                 "Choose a model that reads them in its prompt, or drop the media."
             )
+        if {"pixel_values", "pixel_values_videos"} <= names.keys() and not families.mixes_clips(self.config):
+            raise ModelError(
+                f"pictures and clips stand in one batch; {self.encoder.name} cannot tell them apart. "
+                "Train on them in runs of their own."
+            )
         pieces = {n: [p.media_inputs[n] for p in prompts if n in p.media_inputs] for n in names}
         joined = {n: _join(values) for n, values in families.repointed(pieces).items()}
         dtype = self.bare.dtype
@@ -565,6 +570,8 @@ def make_policy(model: PreTrainedModel, processor: Any, *, lora: Lora | None = N
         max_tokens=families.max_tokens(model.config),
         name=name or type(model).__name__,
         end_ids=_end_ids(model),
+        without=families.without(model.config),
+        mixes_clips=families.mixes_clips(model.config),
     )
     return Policy(model if lora is None else _adapt(model, lora), encoder)
 
