@@ -164,6 +164,7 @@ def gemma4(**text: Any) -> dict[str, Any]:
             "global_head_dim": 16,
             "hidden_size_per_layer_input": 0,
             "vocab_size_per_layer_input": VOCAB,
+            "max_position_embeddings": 1024,  # a picture is up to 70 tokens
             **text,
         },
         "vision_config": {
@@ -171,7 +172,7 @@ def gemma4(**text: Any) -> dict[str, Any]:
             "head_dim": 8,
             "num_key_value_heads": 2,
             "pooling_kernel_size": 2,
-            "position_embedding_size": 16,
+            "position_embedding_size": 64,
         },
         "image_token_id": IMAGE,
         "video_token_id": VIDEO,
@@ -259,7 +260,7 @@ FAMILIES: dict[str, Family] = {
         model="Mistral3ForConditionalGeneration",
         config={
             "text_config": {**TEXT, "model_type": "mistral", "sliding_window": None},
-            "vision_config": {"model_type": "pixtral", **TOWER, "image_size": 56},
+            "vision_config": {"model_type": "pixtral", **TOWER, "image_size": 84},
             "image_token_index": IMAGE,
             "spatial_merge_size": 2,
         },
@@ -347,7 +348,16 @@ FAMILIES: dict[str, Family] = {
     ),
     "gemma4": Family(
         model="Gemma4ForConditionalGeneration",
-        config=gemma4(use_bidirectional_attention="vision"),
+        config={
+            **gemma4(use_bidirectional_attention="vision"),
+            "audio_config": {
+                "hidden_size": 16,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "subsampling_conv_channels": [8, 4],
+                "output_proj_dims": 16,
+            },
+        },
         media={"image": placed_patches("image"), **({"video": placed_patches("video")} if _FLAT_CLIPS else {})},
         marks=QWEN_MARKS,
     ),
@@ -489,6 +499,9 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+OFFICIAL_NATS = {"paligemma": 1e-6}
+"""How near transformers' own numbers are, where it computes a softmax in float32."""
+
 # The oldest transformers that is supported lacks some of them.
 FAMILIES = {name: family for name, family in FAMILIES.items() if family.model in dir(transformers)}
 
@@ -564,5 +577,5 @@ def largest(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def gradient_tolerance(name: str) -> float:
-    """Relative; the tower of GLM-4V interpolates a table of positions in float32."""
-    return 5e-6 if name.startswith("glm4v") else 1e-6
+    """Relative; GLM-4V's tower interpolates a table of positions in float32, Gemma-4's norms are computed in it."""
+    return 5e-6 if name.startswith(("gemma4", "glm4v")) else 1e-6

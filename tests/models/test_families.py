@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from family_zoo import FAMILIES, gradient_tolerance, largest, official, scored, zoo_policy, zoo_rows
+from family_zoo import FAMILIES, OFFICIAL_NATS, gradient_tolerance, largest, official, scored, zoo_policy, zoo_rows
 
 from boresight.errors import ModelError
 from boresight.models import families, tree_attention
@@ -24,7 +24,6 @@ SEPARATE = [name for name, family in FAMILIES.items() if family.expected == "sep
 REACHING = ("gemma3", "gemma4", "aya_vision", "molmo2", "paligemma", "llama4")
 KEEPING = [name for name, family in FAMILIES.items() if family.keeps_media]
 TWO_WAY = ["gemma3", "gemma4", "molmo2", "paligemma"]
-OFFICIAL_NATS = {"paligemma": 1e-6}  # transformers computes its softmax in float32
 WRITTEN_OUT = [name for name in SHARING if name != "paligemma"]  # whose own forward takes no mask per kind of layer
 
 
