@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 import transformers
 from torch import Tensor
@@ -562,6 +563,13 @@ def _marked(tokens: Tensor, values: Mapping[int, int]) -> Tensor:
 
 def official(policy: Policy, rows: Any) -> torch.Tensor:
     return torch.cat([policy.official(row.prompt, answer) for row in rows for answer in row.answers])
+
+
+def skip_if_misjudged(policy: Policy) -> None:
+    """Skip where this transformers cannot say what is right."""
+    is_prefix = policy.config.model_type == "paligemma"
+    if is_prefix and "final_logit_softcapping" not in inspect.getsource(type(policy.bare).forward):
+        pytest.skip("this transformers leaves out the last soft cap of PaliGemma; the preflight refuses it")
 
 
 def scored(policy: Policy, rows: Any, **options: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

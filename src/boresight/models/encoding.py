@@ -216,7 +216,8 @@ class Encoder:
         sounds = [medium for medium in media if isinstance(medium, Sound)]
         given: dict[str, Any] = {"images": [medium for medium in media if not isinstance(medium, Clip | Sound)] or None}
         if clips:
-            given["videos"] = [np.stack([np.asarray(frame) for frame in clip.frames]) for clip in clips]
+            # By prompt: before transformers 5.18 SmolVLM's processor takes frames of a flat list for clips.
+            given["videos"] = [[np.stack([np.asarray(frame) for frame in clip.frames]) for clip in clips]]
             given["videos_kwargs"] = {
                 "do_sample_frames": False,
                 "fps": _one_rate(clips),
