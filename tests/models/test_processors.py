@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,19 @@ def test_the_times_of_frames_reach_the_model(folder: Path) -> None:
         for per_s in (2.0, 5.0)
     }
     assert seconds == pytest.approx({2.0: 1.0, 5.0: 0.4})
+
+
+def test_every_clip_of_a_prompt_has_times_of_its_own(folder: Path) -> None:
+    """Qwen3-VL writes them into the prompt; the second clip lasts twice as long."""
+    (folder / "b.mp4").write_bytes(clip(40))
+    policy = policy_of("qwen3_vl")
+    encoder = encoder_of(policy, folder, sampling=FrameSampling(per_s=2))
+    shown = [record(x, turn("user", f"{x}.mp4")) for x in "ab"] + [record("both", turn("user", "a.mp4", "b.mp4"))]
+    items = make_items(shown, ["chosen", "rejected"])
+    texts = [policy.encoder.tokenizer.decode(encoder.prompt(item, PAIR[0]).input_ids) for item in items]
+    first, second, both = ([float(time) for time in re.findall(r"<([\d.]+) seconds>", text)] for text in texts)
+    assert second[-1] > first[-1] > 0
+    assert both == first + second
 
 
 def test_more_frames_are_more_of_the_prompt(folder: Path) -> None:
