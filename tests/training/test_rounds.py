@@ -255,6 +255,19 @@ def test_policy_and_reference_look_at_a_picture_once_though_their_projectors_dif
     assert looks == []
 
 
+def test_what_the_cached_reference_has_seen_no_step_looks_at_again(tmp_path: Path) -> None:
+    policy = tiny_policy()
+    method = dpo(frozen=("vision_tower", "projector"), batch_items=6)
+    trainer = make_trainer(
+        tmp_path, method=method, policy=policy, reference="cached", reference_folder=tmp_path / "reference"
+    )
+    looks: list[int] = []
+    tower = policy.bare.model.vision_tower
+    next(tower.children()).register_forward_hook(lambda module, args, output: looks.append(1))
+    trainer.step()
+    assert looks == []
+
+
 def test_nothing_is_kept_while_the_tower_is_trained(tmp_path: Path) -> None:
     assert make_trainer(tmp_path, method=dpo(frozen=()))._media is None
 

@@ -116,7 +116,7 @@ def plan_memory(
             gradients and moments.
         items: All that will be trained on, each with its tokens (> 0) when prompts are shared.
         trained: What gets gradients; has none before and after.
-        media: Where `trial` keeps features of media; is emptied.
+        media: Where `trial` keeps features of media; holds afterwards what it held before.
     """
     device = trained[0].device
     meter = PeakMeter(device)
@@ -125,6 +125,7 @@ def plan_memory(
     by_length = sorted(items, key=lambda item: item[1], reverse=True)
     longest = by_length[0][1]
     tokens = max(longest, min(micro_batch_tokens, _num_tokens(by_length[:batch_items])))
+    kept = {} if media is None else dict(media)
     hooks = [p.register_post_accumulate_grad_hook(_drop_gradient) for p in trained]  # type: ignore[no-untyped-call]
     try:
         trials = _Trials(trial, meter, media)
@@ -132,6 +133,8 @@ def plan_memory(
     finally:
         for hook in hooks:
             hook.remove()
+        if media is not None:
+            media.update(kept)
     meter.release()
     gradients = sum(map(_num_bytes, trained))
     micro_batch = growth.constant + growth.per_token * tokens
@@ -139,7 +142,7 @@ def plan_memory(
         "in use now: the program, the data, the model and its reference": used_bytes(device),
         "gradients": gradients,
         "optimizer: two moments of every trained weight": 2 * gradients,
-        "features of media, kept for all passes": trials.features(_num_tokens(items)),
+        "features of media, kept for all passes": max(0, trials.features(_num_tokens(items)) - _held(media)),
         "a micro-batch: activations and working memory": round(micro_batch),
         "freed, but not in one piece": round(_LATER_GROWTH * micro_batch),
     }
@@ -250,6 +253,10 @@ def _longest(by_length: _Sized[_T], tokens: int, *, enough: float) -> _Sized[_T]
             break
         taken.append(item)
     return taken
+
+
+def _held(media: MediaCache | None) -> int:
+    return 0 if media is None else media.num_bytes
 
 
 def _drop_gradient(parameter: Tensor) -> None:
