@@ -36,9 +36,7 @@ def check_zero(accelerator: Accelerator, settings: RunSettings) -> None:
     config = accelerator.deepspeed_plugin.deepspeed_config
     stage = config["zero_optimization"]["stage"]
     if stage not in (1, 2):
-        raise UsageError(
-            f"DeepSpeed's zero_stage must be 1 or 2, got {stage}; configs/fsdp2.yaml spreads weights too."
-        )
+        raise UsageError(f"DeepSpeed's zero_stage must be 1 or 2, got {stage}; configs/fsdp2.yaml spreads weights too.")
     if settings.precision not in ("float32", "bfloat16"):
         raise UsageError(
             f"DeepSpeed keeps weights in float32, got run.precision={settings.precision}; use float32 or bfloat16."
