@@ -18,7 +18,12 @@ Score = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def score(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Score:
+def score(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Score:
     """Runs the command line on native files, or on responses given in place, and gives the JSON it writes.
 
     score("pope", answers_file, assets=folder)["metrics"]["f1/popular"]
@@ -43,7 +48,7 @@ def score(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
                 arguments += [f"--{name}", path]
         arguments += ["--scorer", scorer] if scorer else []
         arguments += ["--assets", assets] if assets else []
-        out = tmp_path / "scores.json"
+        out = tmp_path_factory.mktemp("scores") / "scores.json"  # outside of what may be read as the authors' folder
         monkeypatch.setattr("sys.argv", ["boresight", *map(str, arguments), "--json", str(out)])
         try:
             main()

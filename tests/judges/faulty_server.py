@@ -49,7 +49,6 @@ class Handler(BaseHTTPRequestHandler):
             self.server.bodies.append(body)
             self.server.authorizations.append(self.headers.get("Authorization"))
             self.server.active += 1
-            self.server.most_active = max(self.server.most_active, self.server.active)
         try:
             self.server.behaviors[name](self, hit, body)
         except (BrokenPipeError, ConnectionResetError):
@@ -72,7 +71,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.hits: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
-        self.active = self.most_active = 0
+        self.active = 0
         self.counting = threading.Lock()
 
     def url(self, name: str) -> str:

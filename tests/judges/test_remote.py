@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +47,6 @@ def fresh(server: FaultyServer) -> None:
     server.hits.clear()
     server.bodies.clear()
     server.authorizations.clear()
-    server.most_active = 0
 
 
 def request(id: str = "1", text: str = "Which?", *images: Image.Image) -> Request:
@@ -229,9 +229,20 @@ def test_a_crowd_of_calls_shrinks_to_what_the_server_bears(server: FaultyServer)
 
 
 def test_calls_run_at_once_but_never_more_than_allowed(server: FaultyServer) -> None:
-    server.behaviors["slow"] = lambda h, n, r: (time.sleep(0.05), BEHAVIORS["well"](h, n, r))[0]
+    lock, active, counts = threading.Lock(), [], []
+
+    def slow(handler: Any, number: int, row: Any) -> None:
+        with lock:
+            active.append(number)
+            counts.append(len(active))
+        time.sleep(0.05)
+        with lock:  # before the answer, which lets the next call come
+            active.remove(number)
+        BEHAVIORS["well"](handler, number, row)
+
+    server.behaviors["slow"] = slow
     ask(server, "slow", 12, limits=Limits(concurrency=3))
-    assert server.most_active == 3
+    assert max(counts) == 3
 
 
 def test_the_key_goes_into_the_header_and_nowhere_else(
