@@ -237,7 +237,8 @@ def test_steps_take_what_was_planned(lora: Lora | None, tmp_path: Path) -> None:
     assert trainer.memory is not None
     in_use, *_ = trainer.memory.parts.values()
     assert meter.growth() > 30 * MB
-    assert 0.85 < (trainer.memory.peak - in_use) / meter.growth() < 1.35
+    # A quarter is added on purpose; what a process of this size gains varies by a third from one time to the next.
+    assert 0.85 < (trainer.memory.peak - in_use) / meter.growth() < 1.8
 
 
 @needs_counter
