@@ -112,8 +112,8 @@ MUTANTS = [
         ("per_token * torch.exp(-per_token.detach()) if self.sure", "per_token if self.sure"),
         ("torch.where(values.answer_mask, -values.policy, 0.0)", "-values.policy"),
         ('if self.average == "token" else', 'if self.average == "sequence" else'),
-        ("0.5 + 0.5 * margin.detach().sign()", "(margin.detach() > 0).to(margin.dtype)"),
-        ("if not beta > 0:", "if not beta >= 0:"),
+        ("0.5 + 0.5 * gap.detach().sign()", "(gap.detach() > 0).to(gap.dtype)"),
+        ("or not 0 < beta < math.inf:", "or not 0 <= beta < math.inf:"),
         ("return (*asked, self.scale_by) if self.scale_by else asked", "return asked"),
         ("torch.full_like(like, self.beta)", "torch.full_like(like, 0.1)"),
         (

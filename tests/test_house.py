@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,12 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 def test_there_are_files_to_look_at() -> None:
     assert len(FILES) > 90
+
+
+def test_every_fault_of_scripts_mutants_has_its_place_in_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SOURCE.parents[1] / "scripts"))
+    faults = importlib.import_module("mutants").MUTANTS
+    assert [f.before for f in faults if f.path.read_text().count(f.before) != 1] == []
 
 
 def test_nothing_from_data_or_a_hub_can_be_executed() -> None:
