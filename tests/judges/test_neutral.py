@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from boresight.judges.neutral import neutralize, neutralize_all
@@ -42,6 +42,7 @@ def test_ordinary_text_code_and_formulas_stay_as_they_are(text: str) -> None:
     assert neutralize(text) == text
 
 
+@example(["<|", "<image>", "|>"])
 @given(st.lists(st.one_of(st.sampled_from(RESERVED), st.text("<>|[]/\\ aAs_1\uff5c", max_size=4)), max_size=8))
 def test_no_mixture_of_pieces_builds_a_reserved_sequence_again(pieces: list[str]) -> None:
     text = "".join(pieces)

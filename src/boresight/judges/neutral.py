@@ -43,7 +43,9 @@ def neutralize(text: str, also: Sequence[str] = ()) -> str:
     Args:
         also: Further sequences, such as the special tokens of the model that will read it.
     """
-    text = _ANGLED.sub(lambda found: _quoted(found[0][1:-1]), text)
+    inner = None
+    while inner != text:  # what is changed inside of a sequence may complete the outer one, as in <|<image>|>
+        inner, text = text, _ANGLED.sub(lambda found: _quoted(found[0][1:-1]), text)
     for pattern in (_SYSTEM, _SQUARED):
         text = pattern.sub(lambda found: _quoted(found[1]), text)
     text = _DOUBLE.sub("[ ", text)
