@@ -21,6 +21,9 @@ The message says where, what was expected, what was found and what to do, in one
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 EXIT_OK = 0
 EXIT_DEFECT = 1
 EXIT_USAGE = 2
@@ -130,3 +133,11 @@ def _row(row: int | None) -> str | None:
 
 def _rebuild_input_error(cls: type[InputError], reason: str, source: str | None, row: int | None) -> InputError:
     return cls(reason, source=source, row=row)
+
+
+def known_names(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the nearest, and all that are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Known: {', '.join(known)}."

@@ -6,7 +6,6 @@ may offer other forms of its member in a mapping named `VARIANTS`; `load` takes 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import pkgutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from boresight.errors import BoresightError, UnknownNameError, UsageError
+from boresight.errors import BoresightError, UnknownNameError, UsageError, known_names
 
 
 def names(package: str) -> list[str]:
@@ -126,6 +125,4 @@ def _line_in(path: Path, error: Exception) -> int | None:
 
 def _no_such(package: str, name: str, known: list[str]) -> str:
     kind = package.rsplit(".", 1)[-1].rstrip("s")
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"no {kind} named {name!r}.{hint} Known: {', '.join(known)}."
+    return f"no {kind} named {name!r}. {known_names(name, known)}"

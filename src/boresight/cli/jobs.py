@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from boresight import registry
 from boresight.cli.listing import described
 from boresight.cli.terminal import is_first_process
-from boresight.errors import UsageError
+from boresight.errors import UsageError, known_names
 from boresight.models.device import keep_freed_memory, pick_device, usual_precision
 from boresight.reports import dry_run, report
 from boresight.reports.model_card import write_card
@@ -36,9 +35,7 @@ def make_job(*, data: Sequence[str], method: str, sets: Sequence[str], stop_on: 
     """
     for name in stop_on:
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"--stop-on: no health warning named {name!r}.{hint} Known: {', '.join(NAMES)}.")
+            raise UsageError(f"--stop-on: no health warning named {name!r}. {known_names(name, NAMES)}")
     chosen = registry.load("boresight.methods", method)
     if not isinstance(chosen, Method):
         raise UsageError(f"--method {method}: MEMBER must be a Method, got {type(chosen).__name__}. Wrap it in one.")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
@@ -18,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from boresight.errors import UsageError
+from boresight.errors import UsageError, known_names
 from boresight.objectives import links
 from boresight.objectives.baselines import Baseline, MeanRating, rating
 from boresight.objectives.objective import Statistic, Term, TermLoss, all_present, keep, statistic_value
@@ -452,9 +451,7 @@ def nll(target: View, **options: object) -> Nll:
 def _options(name: str, kind: Any, options: dict[str, object]) -> dict[str, Any]:
     known = [f.name for f in fields(kind)]
     for option in options.keys() - set(known):
-        near = get_close_matches(option, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"{name} has no option {option!r}.{hint} Known: {', '.join(known)}.")
+        raise UsageError(f"{name} has no option {option!r}. {known_names(option, known)}")
     return options
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import json
 import types
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from boresight.errors import UsageError
+from boresight.errors import UsageError, known_names
 from boresight.models.policy import Attention, Lora, Precision
 from boresight.objectives import Objective, Term
 from boresight.training.inputs import Adversarial, Input
@@ -395,6 +394,4 @@ def _parse(text: str) -> Any:
 
 
 def _unknown(name: str, known: list[str], whole: str) -> UsageError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"--set {whole}: no field {name!r}.{hint} Known: {', '.join(known)}.")
+    return UsageError(f"--set {whole}: no field {name!r}. {known_names(name, known)}")
