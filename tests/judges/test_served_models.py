@@ -337,8 +337,7 @@ def test_answers_are_judged_scored_and_compared_from_end_to_end(
     outcome = by_eval["key"]["judging"]["outcome"]
     assert outcome["canaries"]["passed"] == dict.fromkeys(("plain", "longer", "injected", "empty"), 3)
     assert outcome["consistency"]["agreeing"] == 24
-    # A call may come twice where the machine is so busy that the first was given up.
-    judged = {words(body) for body in server.bodies if "answer 1" in words(body) and "bad" in words(body)}
+    judged = [words(body) for body in server.bodies if "answer 1" in words(body) and "bad" in words(body)]
     assert len(judged) == 48 and not any(mark in text for text in judged for mark in ("<|im_end|>", "[[B", "</think>"))
 
     folder = tmp_path / "steps"
