@@ -179,7 +179,7 @@ class _PlainLogps(torch.autograd.Function):
 def _slices(num_scored: int, vocab: int, device: torch.device) -> list[slice]:
     """Ranges of the vocabulary whose logits are handled together."""
     limit = _CACHED_LOGITS if device.type == "cpu" else _NO_GRAD_LOGITS
-    width = max(256, limit // max(1, num_scored) // 64 * 64)  # odd widths cost matrix products a fifth of their speed
+    width = max(256, limit // max(1, num_scored) // 64 * 64)  # products of odd widths are slower
     return [slice(start, min(start + width, vocab)) for start in range(0, vocab, width)]
 
 
