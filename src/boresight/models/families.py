@@ -51,6 +51,11 @@ _COUNTS_PATCHES = {"image_token_pooling": "pixel_values", "video_token_pooling":
 _FIRST_POSITION = {"paligemma": 1}
 # Their pictures and clips share a placeholder token or an input.
 _ALIKE = {"glm4v", "glm4v_moe", "glm46v", "glm_ocr", "molmo2", "smolvlm"}
+# They read their tower at `vision_feature_layer` and nowhere else.
+_READ_AT_LAYERS = {
+    "aya_vision", "internvl", "llava", "llava_next", "llava_next_video", "llava_onevision", "mistral3", "video_llava",
+    "vipllava",
+}  # fmt: skip
 _CAPPED_WRAPPERS = {"gemma3n", "gemma4", "paligemma"}
 
 
@@ -83,6 +88,17 @@ def media_tokens(config: Any) -> frozenset[int]:
     """Ids of the tokens that stand for media in a prompt."""
     found = (getattr(config, name, None) for name in _MEDIA_TOKENS)
     return frozenset(id for id in found if isinstance(id, int))
+
+
+def tower_layers(config: Any) -> tuple[int, int]:
+    """How many layers the picture tower has, and how many of them say something that is read."""
+    num_layers = int(getattr(getattr(config, "vision_config", None), "num_hidden_layers", 0))
+    if config.model_type not in _READ_AT_LAYERS:
+        return num_layers, num_layers
+    named = config.vision_feature_layer
+    places = [named] if isinstance(named, int) else named
+    # 0 is what goes into the first layer, so that -1 is what comes out of the last.
+    return num_layers, max(place if place >= 0 else num_layers + 1 + place for place in places)
 
 
 def max_tokens(config: Any) -> int | None:

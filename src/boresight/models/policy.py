@@ -44,6 +44,7 @@ from boresight.models.media_features import (
 from boresight.models.tree_attention import Kernel, Tree, TreeLayout
 from boresight.models.tree_flex import attend_flex
 from boresight.models.tree_varlen import attend_varlen
+from boresight.models.unread_layers import left_out, unread_layers
 
 _ORIGIN = {"_name_or_path", "architectures", "dtype", "transformers_version", "_attn_implementation"}
 _HEAD_FILE = "reward_head.safetensors"
@@ -394,9 +395,10 @@ class Policy(nn.Module):
             return decoder(**options).last_hidden_state  # type: ignore[no-any-return]
         options |= {"input_ids": input_ids, **{k: v.to(self.device) for k, v in token_inputs.items()}}
         options |= self.media_inputs(prompts)
-        if base is self.bare:
-            return decoder(**decoder_inputs(base, decoder, **options)).last_hidden_state  # type: ignore[no-any-return]
-        return base(**options).last_hidden_state  # type: ignore[no-any-return]
+        with left_out(self._unread_layers):
+            if base is self.bare:
+                return decoder(**decoder_inputs(base, decoder, **options)).last_hidden_state  # type: ignore[no-any-return]
+            return base(**options).last_hidden_state  # type: ignore[no-any-return]
 
     def _features(
         self,
@@ -438,22 +440,27 @@ class Policy(nn.Module):
         nowhere = (None, self.bare, self.bare.base_model)  # what it gives where there is no such tower
         return [tower for tower in found if not any(tower is other for other in nowhere)]
 
+    @property
+    def _unread_layers(self) -> list[nn.Module]:
+        return unread_layers(self._towers, self.config)
+
     def _encode(self, prompts: Sequence[EncodedPrompt]) -> list[MediaFeatures]:
         """Run the media part of the model, each medium once."""
         ids = torch.cat([prompt.input_ids for prompt in prompts]).to(self.device)
-        inputs = decoder_inputs(
-            self._base,
-            self._decoder,
-            input_ids=ids[None],
-            attention_mask=tree_attention.no_mask(self.device),
-            position_ids=torch.arange(len(ids), device=self.device)[None],
-            use_cache=False,
-            **{
-                n: torch.cat([p.token_inputs[n] for p in prompts])[None].to(self.device)
-                for n in prompts[0].token_inputs
-            },
-            **self.media_inputs(prompts),
-        )
+        with left_out(self._unread_layers):
+            inputs = decoder_inputs(
+                self._base,
+                self._decoder,
+                input_ids=ids[None],
+                attention_mask=tree_attention.no_mask(self.device),
+                position_ids=torch.arange(len(ids), device=self.device)[None],
+                use_cache=False,
+                **{
+                    n: torch.cat([p.token_inputs[n] for p in prompts])[None].to(self.device)
+                    for n in prompts[0].token_inputs
+                },
+                **self.media_inputs(prompts),
+            )
         counts = [int(self._is_media(prompt.input_ids).sum()) for prompt in prompts]
         return split(inputs, self._is_media(ids), counts)
 
