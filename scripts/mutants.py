@@ -261,12 +261,25 @@ MUTANTS = [
     *_of(
         "models.tree_attention",
         ("tests/models/test_shared_forward.py",),
-        (".tril(diagonal=trunk)", ".tril(diagonal=trunk - 1)"),
-        (".tril(diagonal=trunk)", ""),
-        ("torch.cat((trunk_key, branch_key), dim=2)", "torch.cat((branch_key, trunk_key), dim=2)"),
+        (".triu(trunk + 1)", ".triu(trunk)"),
+        (".triu(trunk + 1)", ".triu(trunk + 2)"),
+        ("torch.cat((trunk_key, branch_key), dim=1)", "torch.cat((branch_key, trunk_key), dim=1)"),
         ("key.repeat_interleave(groups, dim=1), value", "key.repeat(1, groups, 1, 1), value"),
         ("is_causal = mask is None and queries == path", "is_causal = False"),
         ("or path <= reach.window", "or path <= 100 * reach.window"),
+    ),
+    *_of(
+        "models.unread_layers",
+        ("tests/models/test_unread_layers.py",),
+        ("in stack[num_read:]", "in stack[num_read - 1 :]"),
+        ("in stack[num_read:]", "in stack[num_read + 1 :]"),
+        ("            del layer.forward\n", "            pass\n"),
+    ),
+    *_of(
+        "models.families",
+        ("tests/models/test_unread_layers.py",),
+        ("num_layers + 1 + place", "num_layers + place"),
+        ("    return num_layers, max(", "    return num_layers, min("),
     ),
     *_of(
         "models.policy",

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
@@ -81,16 +80,19 @@ class TreeLayout:
             yield trunk, branches
             start = ends[-1]
 
-    def mask(self, tree: Tree, queries: int, path: int, reach: Reach, device: torch.device) -> Tensor | None:
-        """What the last `queries` tokens of a path see of it; None where that is everything up to themselves.
+    def mask(self, tree: Tree, path: int, reach: Reach, query: Tensor) -> Tensor | None:
+        """What the last tokens of a path see of it, those of `query`; None where kernels need no mask to know.
 
         Made once, for all layers of the same reach and for the recomputation of gradient checkpointing.
         """
+        queries, device = query.shape[2], query.device
         blocks = tree.blocks if reach.has_blocks else ()
         whole_window = reach.window is None or path <= reach.window
         whole_chunk = reach.chunk is None or path <= reach.chunk
         if whole_window and whole_chunk and not blocks:
-            return None
+            if queries in (1, path) or device.type == "cuda":
+                return None
+            return self.once((queries, path, query.dtype), lambda: _branch_mask(queries, path - queries, query))
         key = (queries, path, reach, blocks)
         return self.once(key, lambda: visible(queries, path, reach, blocks, device))
 
@@ -182,22 +184,35 @@ def tree_attention(
         whole = boresight_tree.kernel(query, key, value, boresight_tree, reach, attend)
         return whole.transpose(1, 2).contiguous(), None
     is_last = boresight_tree.last_layer is not None and boresight_tree.last_layer == layer
-    # One split instead of many slices: the backward pass of a slice writes zeros for the whole row.
+    # One split instead of many slices: the backward pass of a slice writes zeros for the whole row. Token by token, as
+    # models lay their states out, so that pieces are copied whole.
     lengths = [length for tree in boresight_tree.trees for length in (tree.trunk, *tree.branches)]
-    segments = zip(*(torch.split(x, lengths, dim=2) for x in (query, key, value)), strict=True)
+    segments = zip(*(torch.split(x.transpose(1, 2), lengths, dim=1) for x in (query, key, value)), strict=True)
     outputs = []
     for tree in boresight_tree.trees:
         trunk_query, trunk_key, trunk_value = next(segments)
-        read = 1 if is_last else tree.trunk  # behind the last layer only the end of a trunk is read
-        mask = boresight_tree.mask(tree, read, tree.trunk, reach, query.device)
-        output = attend(trunk_query[:, :, tree.trunk - read :], trunk_key, trunk_value, mask)
-        outputs.append(nn.functional.pad(output, (0, 0, tree.trunk - read, 0)) if is_last else output)
-        for branch in tree.branches:
+        unread = tree.trunk - 1 if is_last else 0  # behind the last layer only the end of a trunk is read
+        output = _attended(attend, boresight_tree, tree, reach, trunk_query[:, unread:], trunk_key, trunk_value)
+        outputs.append(nn.functional.pad(output, (0, 0, 0, 0, unread, 0)) if is_last else output)
+        for _ in tree.branches:
             branch_query, branch_key, branch_value = next(segments)
-            mask = boresight_tree.mask(tree, branch, tree.trunk + branch, reach, query.device)
-            keys, values = torch.cat((trunk_key, branch_key), dim=2), torch.cat((trunk_value, branch_value), dim=2)
-            outputs.append(attend(branch_query, keys, values, mask))
-    return torch.cat(outputs, dim=2).transpose(1, 2).contiguous(), None
+            keys, values = torch.cat((trunk_key, branch_key), dim=1), torch.cat((trunk_value, branch_value), dim=1)
+            outputs.append(_attended(attend, boresight_tree, tree, reach, branch_query, keys, values))
+    return torch.cat(outputs, dim=1), None
+
+
+def _attended(
+    attend: Attend,
+    layout: TreeLayout,
+    tree: Tree,
+    reach: Reach,
+    query: Float[Tensor, "batch token head channel"],
+    key: Float[Tensor, "batch path head channel"],
+    value: Float[Tensor, "batch path head channel"],
+) -> Float[Tensor, "batch token head channel"]:
+    """The last tokens of a path attend to it."""
+    query, key, value = (states.transpose(1, 2) for states in (query, key, value))
+    return attend(query, key, value, layout.mask(tree, key.shape[2], reach, query)).transpose(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +235,9 @@ class Attend:
         query: Float[Tensor, "batch head token channel"],
         key: Float[Tensor, "batch head path channel"],
         value: Float[Tensor, "batch head path channel"],
-        mask: Bool[Tensor, "token path"] | None,
+        mask: Bool[Tensor, "token path"] | Float[Tensor, "token path"] | None,
     ) -> Float[Tensor, "batch head token channel"]:
-        """Attention; without a mask each token sees the path up to itself."""
+        """Attention; a mask says what is seen, or is added to the scores. Without one, it is the path up to oneself."""
         queries, path = query.shape[2], key.shape[2]
         if not self.is_plain:
             return self.by_hand(
@@ -230,7 +245,7 @@ class Attend:
             )
         is_causal = mask is None and queries == path
         if mask is None and 1 < queries < path:
-            mask = _branch_mask(queries, path - queries, query.device)
+            mask = causal_lower_right(queries, path)  # a flash kernel exists for it; it is never written out
         return scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=self.dropout, is_causal=is_causal, scale=self.scaling
         )
@@ -272,16 +287,13 @@ def _reach(layout: TreeLayout, layer: int | None, window: int | None) -> Reach:
     return reach if window is None or window == reach.window else replace(reach, window=window)
 
 
-def _branch_mask(branch: int, trunk: int, device: torch.device) -> Tensor:
-    """Each branch token sees the whole trunk and the branch up to itself."""
-    if device.type == "cuda":  # a flash kernel exists for this mask, which is never written out
-        return causal_lower_right(branch, trunk + branch)
-    return _dense_branch_mask(branch, trunk)
+def _branch_mask(branch: int, trunk: int, like: Tensor) -> Float[Tensor, "branch path"]:
+    """Each branch token sees the whole trunk and the branch up to itself.
 
-
-@lru_cache(maxsize=256)
-def _dense_branch_mask(branch: int, trunk: int) -> Bool[Tensor, "branch path"]:
-    return torch.ones(branch, trunk + branch, dtype=torch.bool).tril(diagonal=trunk)
+    It is added to the scores: of a boolean mask the kernel would make this at every call.
+    """
+    unseen = torch.full((branch, trunk + branch), -torch.inf, dtype=like.dtype, device=like.device)
+    return unseen.triu(trunk + 1)
 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, TreeLayout, Reach, Attend], Tensor]
