@@ -48,7 +48,7 @@ import boresight
 from boresight.methods.dpo import MEMBER as DPO
 from boresight.models.device import keep_freed_memory
 from boresight.models.fake import FakeShape, fake_llava
-from boresight.models.policy import Lora, make_policy
+from boresight.models.loading import Lora, make_policy
 from boresight.records import Media, Message, Part, Record
 from boresight.training.items import Item, ItemEncoder
 from boresight.training.loop import Trainer

@@ -26,7 +26,7 @@ import torch
 from boresight import registry
 from boresight.models.device import keep_freed_memory
 from boresight.models.fake import fake_llava
-from boresight.models.policy import make_policy
+from boresight.models.loading import make_policy
 from boresight.records import Candidate, Media, Message, Part, Preference, Record, Span
 from boresight.training.forest import plan
 from boresight.training.items import ItemEncoder

@@ -27,7 +27,7 @@ from PIL import Image
 
 from boresight.files import lock
 from boresight.models.fake import FakeShape, fake_llava
-from boresight.models.policy import make_policy
+from boresight.models.loading import make_policy
 from boresight.objectives import Objective, pairwise, view
 from boresight.records import Media, Message, Part, Record
 from boresight.training.items import Item, ItemEncoder

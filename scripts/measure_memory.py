@@ -129,7 +129,7 @@ def measure_trainer(case: Case) -> dict[str, Any]:
     """A run of the trainer on pictures of noise."""
     sys.path.insert(0, str(ROOT / "tests"))
     from boresight.models.fake import FakeShape, fake_llava
-    from boresight.models.policy import Lora, load_policy, make_policy
+    from boresight.models.loading import Lora, load_policy, make_policy
     from boresight.training.forest import shared_tokens
     from engine_examples import dpo, item, item_encoder, make_trainer
 
@@ -184,7 +184,7 @@ def measure_rows(case: Case) -> dict[str, Any]:
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "models")]
     from family_zoo import FAMILIES
 
-    from boresight.models.policy import Lora
+    from boresight.models.loading import Lora
     from boresight.training.planner import plan_memory
 
     policy = large_policy(FAMILIES[case.model], case, Lora(rank=16, alpha=32) if case.lora else None)
@@ -222,7 +222,7 @@ def large_policy(family: Any, case: Case, lora: Any) -> Any:
     import transformers
 
     from boresight.models.fake import fake_llava
-    from boresight.models.policy import make_policy
+    from boresight.models.loading import make_policy
 
     text = {
         "hidden_size": case.hidden,

@@ -273,7 +273,7 @@ MUTANTS = [
         ("tests/models/test_unread_layers.py",),
         ("in stack[num_read:]", "in stack[num_read - 1 :]"),
         ("in stack[num_read:]", "in stack[num_read + 1 :]"),
-        ("            del layer.forward\n", "            pass\n"),
+        ("                del module.forward\n", "                pass\n"),
     ),
     *_of(
         "models.families",
@@ -308,9 +308,14 @@ MUTANTS = [
         ("tests/training/test_trainer.py", "tests/training/test_resume.py"),
         ('group["lr"] = rate', "pass"),
         ("torch.manual_seed(derive_seed(", "str(derive_seed("),
-        ("drop_rows_after(self.folder", "str(self.folder"),
         ("self._check_identity(checkpoint)\n", "pass\n"),
         ("counts = self.objective.counts(lengths)", "counts = (1.0,) * len(self.objective.terms)"),
+    ),
+    *_of(
+        "training.watching",
+        ("tests/training/test_resume.py", "tests/training/test_health_provoked.py"),
+        ("drop_rows_after(self._folder", "str(self._folder"),
+        ("warning.name in self._stop_on", "False"),
     ),
     *_of(
         "training.loop",

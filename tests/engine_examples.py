@@ -13,7 +13,8 @@ from PIL import Image
 
 from boresight.media.transforms import Transform
 from boresight.models.fake import FakeShape, fake_llava
-from boresight.models.policy import Lora, Policy, make_policy
+from boresight.models.loading import Lora, make_policy
+from boresight.models.policy import Policy
 from boresight.objectives import Objective, pairwise, view
 from boresight.records import Media, Message, Part, Provenance, Record
 from boresight.training.items import Item, ItemEncoder

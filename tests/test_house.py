@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.align import Job
 from boresight.training.spec import RunSettings, Stage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from method_examples import load
 
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 
 LLAVA = Lora(rank=128, alpha=256.0, dropout=0.05)
 """LLaVA-1.5's default dropout, which scripts that name only rank and alpha leave as it is."""

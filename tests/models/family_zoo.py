@@ -19,7 +19,8 @@ from transformers import ProcessorMixin
 
 from boresight.models.encoding import EncodedPrompt
 from boresight.models.fake import fake_llava
-from boresight.models.policy import Answered, Policy, make_policy
+from boresight.models.loading import make_policy
+from boresight.models.policy import Answered, Policy
 from engine_examples import TINY, gradients
 
 VOCAB = 400

@@ -16,10 +16,11 @@ from transformers import (
 )
 
 from boresight.errors import ModelError
-from boresight.models import policy as policy_module
+from boresight.models import loading
 from boresight.models.encoding import EncodedPrompt
 from boresight.models.fake import fake_llava
-from boresight.models.policy import Answered, Policy, load_policy, make_policy
+from boresight.models.loading import load_policy, make_policy
+from boresight.models.policy import Answered, Policy
 from engine_examples import TINY
 
 
@@ -78,7 +79,7 @@ def test_a_checkpoint_that_also_speaks_is_loaded_as_the_part_that_answers(
     whole.thinker.load_state_dict(zoo_policy("qwen2_5_omni_thinker", dtype=torch.float32).bare.state_dict())
     whole.save_pretrained(tmp_path)
     fake_llava(TINY)[1].tokenizer.save_pretrained(tmp_path)
-    monkeypatch.setattr(policy_module, "AutoProcessor", AutoTokenizer)  # the prompts are tensors
+    monkeypatch.setattr(loading, "AutoProcessor", AutoTokenizer)  # the prompts are tensors
     loaded, expected = load_policy(tmp_path, precision="float64"), zoo_policy("qwen2_5_omni_thinker")
     rows = zoo_rows("qwen2_5_omni_thinker")
     with torch.no_grad():
@@ -94,7 +95,7 @@ def test_a_processor_that_needs_another_package_says_how_to_install_it(
             raise ImportError("\nQwen2VLVideoProcessor requires the Torchvision library\nmore")
 
     zoo_policy("llava", dtype=torch.float32).bare.save_pretrained(tmp_path)
-    monkeypatch.setattr(policy_module, "AutoProcessor", Absent)
+    monkeypatch.setattr(loading, "AutoProcessor", Absent)
     reason = r"\(Qwen2VLVideoProcessor requires the Torchvision library\).* pip install 'boresight\[video\]'$"
     with pytest.raises(ModelError, match=reason):
         load_policy(tmp_path)

@@ -11,9 +11,10 @@ from PIL import Image
 from boresight.errors import InputError, ModelError
 from boresight.models._chat_wire import payload
 from boresight.models.chat import Decoding, Request, Response
+from boresight.models.loading import load_policy
 from boresight.models.local import LocalModel
 from boresight.models.options import weigh
-from boresight.models.policy import Policy, load_policy
+from boresight.models.policy import Policy
 from boresight.studies.demo import NANO
 from boresight.studies.prompts import request
 

@@ -11,7 +11,8 @@ from transformers import Gemma3Config, LlamaConfig, LlamaForCausalLM
 from boresight.errors import ModelError
 from boresight.models import families
 from boresight.models.fake import fake_llava
-from boresight.models.policy import Lora, Policy, fingerprint, load_policy, make_policy, trainable
+from boresight.models.loading import Lora, fingerprint, load_policy, make_policy
+from boresight.models.policy import Policy, trainable
 from boresight.objectives import view
 from boresight.training.forest import plan
 from boresight.training.loop import save_model

@@ -19,7 +19,8 @@ from boresight.errors import ModelError
 from boresight.models import tree_attention
 from boresight.models.encoding import EncodedPrompt
 from boresight.models.fake import fake_llava
-from boresight.models.policy import Answered, Lora, Policy, make_policy
+from boresight.models.loading import Lora, make_policy
+from boresight.models.policy import Answered, Policy
 from boresight.models.tree_attention import Tree, TreeLayout
 from engine_examples import CHOSEN, TINY, differing, gradients, item_encoder, mixed_items, tiny_policy, turn
 

@@ -14,7 +14,8 @@ from peft import LoraConfig
 
 from boresight import registry
 from boresight.models.fake import fake_llava
-from boresight.models.policy import Lora, Policy
+from boresight.models.loading import Lora
+from boresight.models.policy import Policy
 from boresight.objectives import Objective, pairwise
 from boresight.records import Message
 from boresight.training.forest import answer_lengths, plan

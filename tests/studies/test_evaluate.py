@@ -20,8 +20,8 @@ from boresight.cli.main import main
 from boresight.errors import GateError, UsageError
 from boresight.models.chat import Decoding, Request, Response
 from boresight.models.device import pick_device
+from boresight.models.loading import load_policy
 from boresight.models.local import LocalModel
-from boresight.models.policy import load_policy
 from boresight.studies import respond
 from boresight.studies.demo import NANO
 from boresight.studies.evaluate import Evaluated, Evaluation, evaluate, prepare

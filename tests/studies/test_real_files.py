@@ -22,7 +22,7 @@ from boresight.media.image import decode_image
 from boresight.models.chat import Decoding, Request
 from boresight.models.fake import FakeShape, fake_llava
 from boresight.models.generate import generate
-from boresight.models.policy import load_policy
+from boresight.models.loading import load_policy
 from boresight.studies.prompts import request
 from boresight.training.pictures import PictureCache
 

@@ -28,13 +28,14 @@ from torch.distributed.tensor import DTensor
 from boresight import registry
 from boresight.errors import InterruptedRunError
 from boresight.media.transforms import random_crop
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import anchor, pairwise, view
 from boresight.training.items import Item
-from boresight.training.loop import Listener, Trainer
+from boresight.training.loop import Trainer
 from boresight.training.reference import AdapterOff
 from boresight.training.sharding import whole
 from boresight.training.spec import Method, Stage
+from boresight.training.watching import Listener
 from boresight.training.zero import is_zero
 from engine_examples import CHOSEN, REJECTED, dpo, item, make_trainer, mixed_items, tiny_policy, turn
 

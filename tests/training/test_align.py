@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from boresight.data.store_writer import StoreWriter
 from boresight.errors import InputError, UsageError
 from boresight.methods.mdpo import MEMBER as MDPO
-from boresight.models.policy import load_policy
+from boresight.models.loading import load_policy
 from boresight.records import Candidate, Message, Part, Preference, Record
 from boresight.training.align import Job, align, load_all, split
 from boresight.training.spec import RunSettings, override

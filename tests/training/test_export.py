@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from boresight.errors import ModelError
-from boresight.models.policy import Lora, Policy
+from boresight.models.loading import Lora
+from boresight.models.policy import Policy
 from boresight.training import export
 from boresight.training.export import merge, merged_weights
 from engine_examples import item_encoder, mixed_items, picture, same, tiny_policy, weights

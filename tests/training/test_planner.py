@@ -14,8 +14,8 @@ from torch import nn
 
 from boresight.models import device
 from boresight.models.fake import FakeShape
+from boresight.models.loading import Lora
 from boresight.models.media_features import MediaFeatures
-from boresight.models.policy import Lora
 from boresight.training import peak_memory, planner
 from boresight.training.media_cache import MediaCache
 from boresight.training.peak_memory import PeakMeter

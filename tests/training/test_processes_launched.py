@@ -29,7 +29,7 @@ STAGES = '''
 
 from boresight.objectives import Objective, nll, pairwise, view
 from boresight.training.spec import Data, Method, Stage
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 
 CHOSEN, REJECTED = view("chosen"), view("rejected")
 SMALL = {"learning_rate": 1e-3, "batch_items": 4, "epochs": 1.0}

@@ -11,7 +11,7 @@ from boresight.errors import PreflightError
 from boresight.media.transforms import random_crop
 from boresight.models import policy as policy_module
 from boresight.models import tree_attention
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import view
 from boresight.training.forest import Forest, plan
 from boresight.training.preflight import preflight

@@ -17,9 +17,10 @@ import torch
 
 from boresight.errors import CheckpointError, InterruptedRunError, RunLockedError, UsageError
 from boresight.files import lock
-from boresight.models.policy import Lora, Policy
+from boresight.models.loading import Lora
+from boresight.models.policy import Policy
 from boresight.training.checkpoint import Checkpoint, Checkpoints, why_damaged
-from boresight.training.loop import Listener
+from boresight.training.watching import Listener
 from engine_examples import dpo, make_trainer, mixed_items, same, tiny_policy, weights
 
 LORA = Lora(rank=2, alpha=4.0, dropout=0.1)  # dropout makes the random state matter

@@ -16,14 +16,15 @@ from test_align import model, store, text_record
 from boresight.data.store_writer import StoreWriter
 from boresight.errors import UsageError
 from boresight.models.answer_head import Distribution
+from boresight.models.loading import Lora, load_policy
 from boresight.models.media_features import MediaFeatures
-from boresight.models.policy import Answered, Lora, Policy, Wanted, load_policy, trainable
+from boresight.models.policy import Answered, Policy, Wanted, trainable
 from boresight.objectives import KlMargin, Objective, RewardPair, nll, pairwise
 from boresight.training.align import Job, align, plan_legs
 from boresight.training.forest import plan
-from boresight.training.loop import Listener
 from boresight.training.media_cache import MediaCache
 from boresight.training.spec import Data, Method, RunSettings, Stage
+from boresight.training.watching import Listener
 from engine_examples import (
     CHOSEN,
     PAIR,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from boresight.models.policy import Answered, Lora, Policy
+from boresight.models.loading import Lora
+from boresight.models.policy import Answered, Policy
 from boresight.objectives import MismatchedKl, Objective, RunningMean, unpaired
 from boresight.training.adversarial import Attacker, pgd
 from boresight.training.forest import plan

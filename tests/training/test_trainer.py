@@ -13,7 +13,7 @@ import torch
 from boresight.errors import DivergedError, GateError, InputError, UsageError
 from boresight.media.transforms import random_crop
 from boresight.models.fake import FakeShape
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import Objective, anchor, nll, pairwise, view
 from boresight.training.forest import answer_lengths, micro_batches, plan
 from boresight.training.loop import Trainer

@@ -1,6 +1,6 @@
 """What many methods share: the usual texts, and the comparison of DPO."""
 
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import Objective, pairwise, view
 
 CHOSEN = view("chosen")

@@ -6,7 +6,7 @@ Differs from the paper: there is no code; rate, epochs and batch size are ours, 
 """
 
 from boresight.methods._pieces import preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.spec import Data, Method, Stage
 
 MEMBER = Method(

@@ -6,7 +6,7 @@ weights are not quantized to 4 bits.
 """
 
 from boresight.methods._pieces import preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.spec import Data, Method, Stage
 
 MEMBER = Method(

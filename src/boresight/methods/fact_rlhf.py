@@ -7,7 +7,7 @@ from another, larger model than the policy; here each stage starts from what the
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import Objective, RewardPair, nll
 from boresight.training.spec import Data, Method, Stage
 

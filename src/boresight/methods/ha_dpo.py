@@ -7,7 +7,7 @@ as their MiniGPT-4 trainer does (for 1,000 steps, here one epoch); LLaVA-1.5 and
 """
 
 from boresight.methods._pieces import LLAVA_LORA, TRUTH, preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import nll
 from boresight.training.spec import Data, Method, Stage
 

@@ -5,7 +5,7 @@ Differs from the paper: hyperparameters are ours, as no code was found.
 """
 
 from boresight.methods._pieces import preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.spec import Data, Method, Stage
 
 MEMBER = Method(

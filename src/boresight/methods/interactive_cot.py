@@ -6,7 +6,7 @@ verified; there is no code, so rate, epochs and batch size are ours.
 """
 
 from boresight.methods._pieces import preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.spec import Data, Method, Stage
 from boresight.training.token_weights import PartsOfType
 

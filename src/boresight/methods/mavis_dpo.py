@@ -5,7 +5,7 @@ Differs from the paper: beta is not given there (0.1 here); no training code is 
 """
 
 from boresight.methods._pieces import preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.spec import Data, Method, Stage
 
 MEMBER = Method(

@@ -6,7 +6,7 @@ is cut from the picture itself and resized by the model's processor, not from th
 """
 
 from boresight.media.transforms import random_crop
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import anchor, pairwise, view
 from boresight.training.spec import Data, Method, Stage
 

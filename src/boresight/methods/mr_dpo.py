@@ -8,7 +8,7 @@ ours does not.
 """
 
 from boresight.methods._pieces import TRUTH, preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import nll
 from boresight.training.spec import Data, Method, Stage
 

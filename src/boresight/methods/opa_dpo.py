@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from boresight.media.transforms import pixel_mask
 from boresight.methods._pieces import CHOSEN, REJECTED, TRUTH
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import Objective, Term, TermLoss, TokenLogps, View, anchor, nll, pairwise, view
 from boresight.objectives.objective import all_present, keep
 from boresight.objectives.rewards import log_ratio

@@ -6,7 +6,7 @@ takes the likeliest tokens instead, for the rejected answer and under the retrie
 """
 
 from boresight.methods._pieces import CHOSEN, preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import pairwise, view
 from boresight.training.inputs import Stored
 from boresight.training.spec import Data, Method, Stage

@@ -5,7 +5,7 @@ Differs from the authors' code: none in the loss, which is that of the TRL of it
 """
 
 from boresight.methods._pieces import preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.training.spec import Data, Method, Stage
 
 MEMBER = Method(

@@ -6,7 +6,7 @@ rate.
 """
 
 from boresight.methods._pieces import CHOSEN, preferred
-from boresight.models.policy import Lora
+from boresight.models.loading import Lora
 from boresight.objectives import nll
 from boresight.training.spec import Data, Method, Stage
 

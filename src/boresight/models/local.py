@@ -12,8 +12,9 @@ from boresight.media.seeds import derive_seed
 from boresight.models.chat import Decoding, Request, Response
 from boresight.models.device import pick_device, usual_precision
 from boresight.models.generate import generate
+from boresight.models.loading import fingerprint, load_policy
 from boresight.models.options import weigh
-from boresight.models.policy import Policy, fingerprint, load_policy
+from boresight.models.policy import Policy
 
 
 class LocalModel:

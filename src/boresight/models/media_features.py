@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from boresight.errors import ModelError
 from boresight.models.encoding import EncodedPrompt
+from boresight.models.unread_layers import computing
 
 _KNOWN = {
     "attention_mask", "boresight_tree", "cache_position", "deepstack_visual_embeds", "input_ids", "inputs_embeds",
@@ -117,25 +118,16 @@ def _towers_say(towers: Sequence[nn.Module], known: Sequence[Any] | None = None)
     """Inside, the towers say what is known, call by call, or else what they say is kept."""
     coming = None if known is None else iter(known)
     made: list[Any] = []
-    before = [vars(tower).get("forward") for tower in towers]
 
-    def instead(forward: Callable[..., Any]) -> Callable[..., Any]:
+    def say(forward: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             made.append(forward(*args, **kwargs) if coming is None else next(coming))
             return _copied(made[-1])  # models write into what they are given
 
         return call
 
-    for tower in towers:
-        tower.forward = instead(tower.forward)
-    try:
+    with computing(towers, say):
         yield made
-    finally:
-        for tower, forward in zip(towers, before, strict=True):
-            if forward is None:
-                del tower.forward
-            else:
-                tower.forward = forward
 
 
 def _copied(outputs: Any) -> Any:

@@ -6,13 +6,15 @@ last one all the same: 1 of 24 in LLaVA-1.5. What is read, and its gradient, are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from boresight.models import families
+
+Forward = Callable[..., Any]
 
 
 def unread_layers(towers: Sequence[nn.Module], config: Any) -> list[nn.Module]:
@@ -25,13 +27,24 @@ def unread_layers(towers: Sequence[nn.Module], config: Any) -> list[nn.Module]:
 @contextmanager
 def left_out(layers: Sequence[nn.Module]) -> Iterator[None]:
     """Inside, the layers hand on what they are given."""
-    for layer in layers:
-        layer.forward = _hand_on
+    with computing(layers, lambda forward: _hand_on):
+        yield
+
+
+@contextmanager
+def computing(modules: Sequence[nn.Module], make: Callable[[Forward], Forward]) -> Iterator[None]:
+    """Inside, each module computes what `make` makes of its forward."""
+    before = [vars(module).get("forward") for module in modules]
+    for module in modules:
+        module.forward = make(module.forward)
     try:
         yield
     finally:
-        for layer in layers:
-            del layer.forward
+        for module, forward in zip(modules, before, strict=True):
+            if forward is None:
+                del module.forward
+            else:
+                module.forward = forward
 
 
 def _hand_on(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -30,7 +30,8 @@ from boresight.files import lock, write_whole
 from boresight.media.transforms import null
 from boresight.models.chat import Decoding
 from boresight.models.generate import generate
-from boresight.models.policy import Policy, load_policy
+from boresight.models.loading import load_policy
+from boresight.models.policy import Policy
 from boresight.records import Media, to_json
 from boresight.scoring import Ratio, answers, descriptions, results_table, write_results
 from boresight.studies.prompts import request
@@ -38,13 +39,13 @@ from boresight.studies.respond import Progress
 from boresight.training.align import BASE, Job, align
 from boresight.training.health import HealthWarning, length_collapse
 from boresight.training.items import ItemEncoder
-from boresight.training.loop import Listener
 from boresight.training.making_items import make_items
 from boresight.training.manifest import write_manifest
 from boresight.training.measure import preference_ratios
 from boresight.training.metrics import append_row
 from boresight.training.pictures import PictureCache
 from boresight.training.spec import Method, RunSettings, override, to_jsonable
+from boresight.training.watching import Listener
 
 NANO = Path(boresight.__file__).parent / "models" / "nano"
 """The vision-language model that ships in the package."""

@@ -24,19 +24,21 @@ from boresight.media.seeds import derive_seed
 from boresight.models.chat import Decoding, Request
 from boresight.models.device import pick_device
 from boresight.models.generate import generate
-from boresight.models.policy import Policy, Precision, load_policy
+from boresight.models.loading import Precision, load_policy
+from boresight.models.policy import Policy
 from boresight.objectives import Objective, rehearse
 from boresight.records import Media, Record
 from boresight.scoring import Ratio, results_table, write_results
 from boresight.training.export import merge
 from boresight.training.items import Item, ItemEncoder
-from boresight.training.loop import Listener, Trainer, TrainResult, save_model
+from boresight.training.loop import Trainer, TrainResult, save_model
 from boresight.training.making_items import make_items
 from boresight.training.manifest import write_manifest
 from boresight.training.measure import preference_ratios
 from boresight.training.pictures import PictureCache
 from boresight.training.processes import Together, meet
 from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
+from boresight.training.watching import Listener
 
 BASE = "base"
 

@@ -12,7 +12,8 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from boresight.errors import ModelError
-from boresight.models.policy import Policy, Precision, load_policy
+from boresight.models.loading import Precision, load_policy
+from boresight.models.policy import Policy
 from boresight.objectives import View
 from boresight.training.forest import plan
 from boresight.training.items import Item, ItemEncoder

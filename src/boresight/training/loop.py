@@ -8,8 +8,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,13 +36,13 @@ from boresight.objectives.objective import State
 from boresight.training.adversarial import Attacker
 from boresight.training.checkpoint import Checkpoint, Checkpoints
 from boresight.training.forest import Forest, answer_lengths, micro_batches, plan, shared_tokens
-from boresight.training.health import HealthMonitor, HealthWarning, length_gap, media_unused
+from boresight.training.health import HealthWarning, length_gap, media_unused
 from boresight.training.inputs import Adversarial
 from boresight.training.interrupt import stop_requested
 from boresight.training.items import Item, ItemEncoder
 from boresight.training.measure import media_effect
 from boresight.training.media_cache import MediaCache
-from boresight.training.metrics import StepTotals, append_row, drop_rows_after, mean_length
+from boresight.training.metrics import StepTotals, mean_length
 from boresight.training.optimization import freeze, make_optimizer, num_steps, step_indices
 from boresight.training.planner import MemoryPlan, named_when_full, plan_memory
 from boresight.training.preflight import Preflight, preflight
@@ -51,6 +51,7 @@ from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Referen
 from boresight.training.sharding import check_launch, is_sharded, read_all_weights, twin_to_shard, whole
 from boresight.training.spec import Method, ReferenceKind, RunSettings, check_together, to_jsonable
 from boresight.training.stepping import Stepper
+from boresight.training.watching import Listener, Watch
 from boresight.training.zero import ZeroStepper, check_zero, is_zero
 
 _CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
@@ -58,17 +59,6 @@ _AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 
 Probe = Callable[[Policy], list[int]]
 """Lengths (tokens) of greedy answers to a few fixed prompts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
-    """What a run tells whoever watches it. Every field may be left out."""
-
-    started: Callable[[Mapping[str, Any]], None] = lambda facts: None
-    stage: Callable[[int, int, str], None] = lambda number, total, name: None
-    step: Callable[[int, int, Mapping[str, Any]], None] = lambda step, total, metrics: None
-    warning: Callable[[HealthWarning], None] = lambda warning: None
-    work: Callable[[str, int, int], None] = lambda what, done, total: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +117,9 @@ class Trainer:
         self.listener = (listener if self._is_main else None) or Listener()
         self.probe = probe if settings.probe_every else None
         self.step_number = 0
-        self.warnings: list[HealthWarning] = []
-        self._probe_base: dict[str, float] = {}
         self._statistics: dict[str, State] = {}
-        self._monitor = HealthMonitor()
+        self._probe_base: dict[str, float] = {}
+        self._watch = Watch(folder if self._is_main else None, self.listener, settings.stop_on)
         self._checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
         self._accelerator = _accelerator(settings)
         self._is_sharded = is_sharded(self._accelerator)
@@ -204,12 +193,14 @@ class Trainer:
             )
         self.listener.started(self.facts())
         if self.step_number == 0:
-            self._first_look()
+            with self._saved_at_gates():
+                self._first_look()
         if self._is_sharded:
             self._whole.cpu()
         with stop_requested() as stop:
             while self.step_number < self.total_steps:
-                self.step()
+                with self._saved_at_gates():
+                    self.step()
                 done = self.step_number == self.total_steps
                 if any_process(stop.is_set()) and not done:
                     self.save()
@@ -226,7 +217,7 @@ class Trainer:
             steps=self.step_number,
             seconds=time.monotonic() - began,
             preflight=self.preflight,
-            warnings=tuple(self.warnings),
+            warnings=tuple(self._watch.warnings),
         )
 
     def step(self) -> Mapping[str, Any]:
@@ -267,7 +258,7 @@ class Trainer:
             "time_s": round(seconds, 4),
             **self._probed(),
         }
-        self._log(metrics)
+        self._watch.step(self.step_number, self.total_steps, metrics)
         return metrics
 
     def save(self) -> None:
@@ -301,7 +292,7 @@ class Trainer:
                 "All machines must see one folder; put --out on a file system that they share."
             )
         for reason in passed_over:
-            self._warn(HealthWarning(name="checkpoint_damaged", step=0, message=f"passed over {reason}"))
+            self._watch.warn(HealthWarning(name="checkpoint_damaged", step=0, message=f"passed over {reason}"))
         if checkpoint is not None:
             self._check_identity(checkpoint)
             self.step_number = checkpoint.step
@@ -312,8 +303,7 @@ class Trainer:
             # A scheduler tells the optimizer its rate when it steps, not when it is loaded.
             for group, rate in zip(self._optimizer.param_groups, self._scheduler.get_last_lr(), strict=True):
                 group["lr"] = rate
-        if self._is_main:
-            drop_rows_after(self.folder / "metrics.jsonl", self.step_number)
+        self._watch.resume(self.step_number)
 
     def facts(self) -> dict[str, Any]:
         """What the run is about to do, for people and for the manifest."""
@@ -566,37 +556,30 @@ class Trainer:
                 weights[name].copy_(whole(parameter))
         self._whole.to(self._accelerator.device)
 
-    def _log(self, metrics: Mapping[str, Any]) -> None:
-        if self._is_main:
-            append_row(self.folder / "metrics.jsonl", metrics)
-        self.listener.step(self.step_number, self.total_steps, metrics)
-        for warning in self._monitor.observe(self.step_number, metrics):
-            self._warn(warning)
-
-    def _warn(self, warning: HealthWarning) -> None:
-        self.warnings.append(warning)
-        if self._is_main:
-            append_row(self.folder / "health.jsonl", dataclasses.asdict(warning))
-        self.listener.warning(warning)
-        if warning.name in self.settings.stop_on:
-            self.save()
-            raise GateError(f"step {warning.step}: {warning.name}: {warning.message} (asked for by --stop-on)")
-
     def _first_look(self) -> None:
         """What can be said about the data before the first step."""
         lengths = answer_lengths([v for v in self.views if v.text in ("chosen", "rejected")], self.items, self.encoder)
         chosen, rejected = mean_length(lengths, "chosen"), mean_length(lengths, "rejected")
-        message = length_gap(chosen, rejected) if chosen and rejected else None
-        if message:
-            self._warn(HealthWarning(name="length_gap", step=0, message=message))
         effect = self.preflight.media_effect_nats
-        message = None if effect is None else media_unused(effect)
-        if message:
-            self._warn(HealthWarning(name="media_unused", step=0, message=message))
-        if self.memory is not None and not self.memory.fits:
-            self._warn(HealthWarning(name="memory_short", step=0, message=self.memory.verdict))
+        messages = {
+            "length_gap": length_gap(chosen, rejected) if chosen and rejected else None,
+            "media_unused": None if effect is None else media_unused(effect),
+            "memory_short": None if self.memory is None or self.memory.fits else self.memory.verdict,
+        }
+        for name, message in messages.items():
+            if message:
+                self._watch.warn(HealthWarning(name=name, step=0, message=message))
         if self.probe is not None:
             self._probe_base = self._probe_now()
+
+    @contextmanager
+    def _saved_at_gates(self) -> Iterator[None]:
+        """A warning that ends the run leaves a checkpoint behind."""
+        try:
+            yield
+        except GateError:
+            self.save()
+            raise
 
     def _check_identity(self, checkpoint: Checkpoint) -> None:
         for name, value in self._identity().items():

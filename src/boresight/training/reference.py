@@ -16,8 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from boresight.errors import UsageError
+from boresight.models.loading import fingerprint
 from boresight.models.media_features import MediaStore
-from boresight.models.policy import Answered, Policy, Scored, Wanted, fingerprint
+from boresight.models.policy import Answered, Policy, Scored, Wanted
 from boresight.training.forest import Forest
 
 Scorer = Callable[[Sequence[Answered]], Float[Tensor, " scored"]]

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from boresight.errors import UsageError, known_names
-from boresight.models.policy import Attention, Lora, Precision
+from boresight.models.loading import Lora, Precision
+from boresight.models.policy import Attention
 from boresight.objectives import Objective, Term
 from boresight.training.inputs import Adversarial, Input
 from boresight.training.making_items import Reads
