@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from boresight.objectives import Objective, anchor, nll, pairwise, view
 from boresight.training.forest import answer_lengths, micro_batches, plan
 from boresight.training.loop import Trainer
 from boresight.training.optimization import num_steps, step_indices
+from boresight.training.reference import FrozenCopy
 from boresight.training.spec import Method, Stage
 from engine_examples import (
     CHOSEN,
@@ -315,3 +318,19 @@ def test_a_second_precision_in_one_process_is_refused_in_plain_words(tmp_path: P
     make_trainer(tmp_path, precision="float32")
     with pytest.raises(UsageError, match="start this run in a process of its own"):
         make_trainer(tmp_path, precision="bfloat16")
+
+
+def test_models_of_a_stage_are_gone_before_the_next_begins(tmp_path: Path) -> None:
+    """Else a run of several stages holds two of each until the garbage is collected."""
+    trainer = make_trainer(tmp_path)
+    trainer.run()
+    reference = trainer.reference
+    assert isinstance(reference, FrozenCopy)
+    models = [weakref.ref(trainer.policy), weakref.ref(reference.policy)]
+    gc.collect()
+    gc.disable()
+    try:
+        del trainer, reference
+        assert [model() for model in models] == [None, None]
+    finally:
+        gc.enable()
