@@ -25,8 +25,8 @@ from typing import Any
 from boresight.models.device import keep_freed_memory
 from boresight.scoring.results import ResultRow, read_results
 from boresight.studies.demo import Demo, run_demo
+from boresight.training.run_log import Listener
 from boresight.training.spec import RunSettings
-from boresight.training.watching import Listener
 
 METHODS = (
     "sft", "dpo", "dpo:ipo", "kto", "orpo", "simpo", "ddpo", "mdpo", "image_dpo", "v_dpo", "token_tpo", "csr",

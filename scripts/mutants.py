@@ -312,7 +312,7 @@ MUTANTS = [
         ("counts = self.objective.counts(lengths)", "counts = (1.0,) * len(self.objective.terms)"),
     ),
     *_of(
-        "training.watching",
+        "training.run_log",
         ("tests/training/test_resume.py", "tests/training/test_health_provoked.py"),
         ("drop_rows_after(self._folder", "str(self._folder"),
         ("warning.name in self._stop_on", "False"),

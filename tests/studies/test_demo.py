@@ -12,7 +12,7 @@ from boresight.errors import UsageError
 from boresight.reports.report import write
 from boresight.scoring import read_results
 from boresight.studies.demo import Demo, run_demo
-from boresight.training.watching import Listener
+from boresight.training.run_log import Listener
 
 SIZES = {"train_scenes": 16, "samples": 4, "held_out_pair_scenes": 8, "test_scenes": 6}
 

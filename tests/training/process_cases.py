@@ -33,9 +33,9 @@ from boresight.objectives import anchor, pairwise, view
 from boresight.training.items import Item
 from boresight.training.loop import Trainer
 from boresight.training.reference import AdapterOff
+from boresight.training.run_log import Listener
 from boresight.training.sharding import whole
 from boresight.training.spec import Method, Stage
-from boresight.training.watching import Listener
 from boresight.training.zero import is_zero
 from engine_examples import CHOSEN, REJECTED, dpo, item, make_trainer, mixed_items, tiny_policy, turn
 

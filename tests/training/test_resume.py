@@ -20,7 +20,7 @@ from boresight.files import lock
 from boresight.models.loading import Lora
 from boresight.models.policy import Policy
 from boresight.training.checkpoint import Checkpoint, Checkpoints, why_damaged
-from boresight.training.watching import Listener
+from boresight.training.run_log import Listener
 from engine_examples import dpo, make_trainer, mixed_items, same, tiny_policy, weights
 
 LORA = Lora(rank=2, alpha=4.0, dropout=0.1)  # dropout makes the random state matter

@@ -23,8 +23,8 @@ from boresight.objectives import KlMargin, Objective, RewardPair, nll, pairwise
 from boresight.training.align import Job, align, plan_legs
 from boresight.training.forest import plan
 from boresight.training.media_cache import MediaCache
+from boresight.training.run_log import Listener
 from boresight.training.spec import Data, Method, RunSettings, Stage
-from boresight.training.watching import Listener
 from engine_examples import (
     CHOSEN,
     PAIR,

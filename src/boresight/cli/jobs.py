@@ -18,8 +18,8 @@ from boresight.reports.model_card import write_card
 from boresight.training.align import Aligned, Job, align, prepare
 from boresight.training.dry_run import write_dry_run
 from boresight.training.health import NAMES
+from boresight.training.run_log import Listener
 from boresight.training.spec import Method, RunSettings, override, to_jsonable
-from boresight.training.watching import Listener
 
 _RUN = "run."
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from boresight.studies.assets import Found
     from boresight.studies.compare import Compared
     from boresight.training.health import HealthWarning
-    from boresight.training.watching import Listener
+    from boresight.training.run_log import Listener
 
 _INVISIBLE = ("Cc", "Cf")  # control and format characters
 _LINES = 40  # of training steps, so that a long run does not fill the screen
@@ -155,7 +155,7 @@ class Terminal:
 
     def listener(self) -> Listener:
         """Watches a training run from start to end."""
-        from boresight.training.watching import Listener
+        from boresight.training.run_log import Listener
 
         view = _RunView(self)
         return Listener(stage=view.stage, started=view.started, step=view.step, warning=view.warning, work=view.work)

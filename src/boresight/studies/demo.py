@@ -44,8 +44,8 @@ from boresight.training.manifest import write_manifest
 from boresight.training.measure import preference_ratios
 from boresight.training.metrics import append_row
 from boresight.training.pictures import PictureCache
+from boresight.training.run_log import Listener
 from boresight.training.spec import Method, RunSettings, override, to_jsonable
-from boresight.training.watching import Listener
 
 NANO = Path(boresight.__file__).parent / "models" / "nano"
 """The vision-language model that ships in the package."""

@@ -37,8 +37,8 @@ from boresight.training.manifest import write_manifest
 from boresight.training.measure import preference_ratios
 from boresight.training.pictures import PictureCache
 from boresight.training.processes import Together, meet
+from boresight.training.run_log import Listener
 from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
-from boresight.training.watching import Listener
 
 BASE = "base"
 

@@ -48,10 +48,10 @@ from boresight.training.planner import MemoryPlan, named_when_full, plan_memory
 from boresight.training.preflight import Preflight, preflight
 from boresight.training.processes import Together, any_process, asks_for_deepspeed, meet
 from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Reference, reference_key
+from boresight.training.run_log import Listener, RunLog
 from boresight.training.sharding import check_launch, is_sharded, read_all_weights, twin_to_shard, whole
 from boresight.training.spec import Method, ReferenceKind, RunSettings, check_together, to_jsonable
 from boresight.training.stepping import Stepper
-from boresight.training.watching import Listener, Watch
 from boresight.training.zero import ZeroStepper, check_zero, is_zero
 
 _CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
@@ -119,7 +119,7 @@ class Trainer:
         self.step_number = 0
         self._statistics: dict[str, State] = {}
         self._probe_base: dict[str, float] = {}
-        self._watch = Watch(folder if self._is_main else None, self.listener, settings.stop_on)
+        self._log = RunLog(folder if self._is_main else None, self.listener, settings.stop_on)
         self._checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
         self._accelerator = _accelerator(settings)
         self._is_sharded = is_sharded(self._accelerator)
@@ -217,7 +217,7 @@ class Trainer:
             steps=self.step_number,
             seconds=time.monotonic() - began,
             preflight=self.preflight,
-            warnings=tuple(self._watch.warnings),
+            warnings=tuple(self._log.warnings),
         )
 
     def step(self) -> Mapping[str, Any]:
@@ -258,7 +258,7 @@ class Trainer:
             "time_s": round(seconds, 4),
             **self._probed(),
         }
-        self._watch.step(self.step_number, self.total_steps, metrics)
+        self._log.step(self.step_number, self.total_steps, metrics)
         return metrics
 
     def save(self) -> None:
@@ -292,7 +292,7 @@ class Trainer:
                 "All machines must see one folder; put --out on a file system that they share."
             )
         for reason in passed_over:
-            self._watch.warn(HealthWarning(name="checkpoint_damaged", step=0, message=f"passed over {reason}"))
+            self._log.warn(HealthWarning(name="checkpoint_damaged", step=0, message=f"passed over {reason}"))
         if checkpoint is not None:
             self._check_identity(checkpoint)
             self.step_number = checkpoint.step
@@ -303,7 +303,7 @@ class Trainer:
             # A scheduler tells the optimizer its rate when it steps, not when it is loaded.
             for group, rate in zip(self._optimizer.param_groups, self._scheduler.get_last_lr(), strict=True):
                 group["lr"] = rate
-        self._watch.resume(self.step_number)
+        self._log.resume(self.step_number)
 
     def facts(self) -> dict[str, Any]:
         """What the run is about to do, for people and for the manifest."""
@@ -568,7 +568,7 @@ class Trainer:
         }
         for name, message in messages.items():
             if message:
-                self._watch.warn(HealthWarning(name=name, step=0, message=message))
+                self._log.warn(HealthWarning(name=name, step=0, message=message))
         if self.probe is not None:
             self._probe_base = self._probe_now()
 

@@ -26,7 +26,7 @@ class Listener:
     work: Callable[[str, int, int], None] = lambda what, done, total: None
 
 
-class Watch:
+class RunLog:
     """Writes down what every step reports, and warns where that looks wrong.
 
     Args:
