@@ -2,15 +2,16 @@
 
     python -m perf.preference_step [--media-tokens 576] [--rounds 5] [--pairs 2] [--threads N] [--out FILE]
         [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--frozen-media]
-        [--device cpu|cuda] [--precision float32|bfloat16]
+        [--device cpu|cuda] [--precision float32|bfloat16] [--peers trl,boresight,boresight_cached_reference]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
 32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media tower
 and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are
 trained, and the model without them is the reference. A step is everything from raw rows to updated weights: processor,
 forward passes, backward, clipping, AdamW. Each peer lives in a process of its own, set up as its own users' processes
-are, and computes only when it is its turn. TRL is always there; LLaMA-Factory, which needs other versions, where the
-interpreter of its environment is given. Prints one JSON object; a ratio is of medians over rounds.
+are, and computes only when it is its turn. LLaMA-Factory, which needs other versions, takes part where the interpreter
+of its environment is given. All stay in memory from first to last; where that is too much for one device, `--peers`
+takes some of them. Prints one JSON object; a ratio is of medians over rounds.
 
 No row comes twice, so what is kept of a picture for later epochs gains nothing here. It is kept within a step, and
 where a reference is cached, the pass that made it has looked at the pictures too.
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace, folder: Path) -> str:
     """All peers in turn; gives the figures as JSON."""
     shape = fake_shape(args.shape, args.media_tokens)
     here = [sys.executable, "-m", "perf.preference_step", *sys.argv[1:], "--peer"]
-    commands = {name: [*here, name] for name in PEERS}
+    commands = {name: [*here, name] for name in args.peers.split(",")}
     if args.llama_factory:
         write_rows(folder, shape, args)
         steps = ["--pairs", str(args.pairs), "--steps", str(args.rounds + 3), "--cutoff", str(shape.max_tokens)]
@@ -302,7 +303,11 @@ def summary(said: dict[str, list[dict[str, float]]], shape: FakeShape, args: arg
         "pairs_per_s": {name: round(args.pairs / value, 4) for name, value in seconds.items()},
         **_ratios("ratio", seconds),
         "peak_mib": {name: round(value) for name, value in peaks.items()},
-        "ratio_peak_memory": round(peaks["boresight"] / peaks["trl"], 3),
+        **(
+            {"ratio_peak_memory": round(peaks["boresight"] / peaks["trl"], 3)}
+            if {"boresight", "trl"} <= peaks.keys()
+            else {}
+        ),
         "gflop_per_step": {name: round(value / 1e9, 1) for name, value in flops.items()},
         **_ratios("flop_limit_of_ratio", flops),
         "share_of_peak": {name: round(flops[name] / seconds[name] / peak_flops, 3) for name in said},
@@ -335,8 +340,9 @@ def _ratios(name: str, cost: dict[str, float]) -> dict[str, float]:
     ratios = {}
     for peer in (peer for peer in cost if peer not in OURS):
         to = name if peer == "trl" else f"{name}_to_{peer}"
-        ratios[to] = round(cost[peer] / cost["boresight"], 3)
-        ratios[f"{to}_cached_reference"] = round(cost[peer] / cost["boresight_cached_reference"], 3)
+        for ours, ending in zip(OURS, ("", "_cached_reference"), strict=True):
+            if ours in cost:
+                ratios[f"{to}{ending}"] = round(cost[peer] / cost[ours], 3)
     return ratios
 
 
@@ -376,8 +382,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--llama-factory", metavar="PYTHON", help="interpreter of an environment with LLaMA-Factory")
+    parser.add_argument("--peers", default=",".join(PEERS), help="which of these take part")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if unknown := set(args.peers.split(",")) - set(PEERS):
+        parser.error(f"--peers takes {', '.join(PEERS)}, got {', '.join(sorted(unknown))}.")
+    return args
 
 
 if __name__ == "__main__":
