@@ -1,6 +1,6 @@
 """Break the engine on purpose, one line at a time, and see that its tests notice.
 
-    python scripts/mutants.py [--only WORD] [--out docs/proofs/mutants.json]
+    python scripts/mutants.py [--only WORD] [--jobs 2] [--out docs/proofs/mutants.json]
 
 Every mutant is one replacement in one module, tested in a forked process of its own; no file is changed. Prints one
 JSON object; exit status 1 if a mutant survives.
@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -383,28 +384,38 @@ def passes(tests: Sequence[str], mutant: Mutant | None) -> bool:
             os._exit(code)  # nothing of the parent may run in the child
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    # A module that cannot even be imported ends the collection, which is noticing too; without a mutant it is not.
+    noticed = {pytest.ExitCode.TESTS_FAILED} | (
+        {pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED} if mutant else set()
+    )
+    if code != pytest.ExitCode.OK and code not in noticed:
         raise RuntimeError(f"{' '.join(tests)} did not run (exit {code}) with {mutant}")
     return code == pytest.ExitCode.OK
 
 
 def _is_killed(mutant: Mutant) -> bool:
     mutant.source()  # a stale entry must not look like a kill
-    return not passes(mutant.tests, mutant)
+    is_killed = not passes(mutant.tests, mutant)
+    print(f"{'killed' if is_killed else 'ALIVE'} {mutant.module}: {mutant.before!r}", file=sys.stderr, flush=True)
+    return is_killed
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="modules whose name holds this word")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at once")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)  # threads do not survive a fork
     began = time.monotonic()
     chosen = [m for m in MUTANTS if args.only in m.module]
-    for tests in dict.fromkeys(m.tests for m in chosen):
-        if not passes(tests, None):
-            raise RuntimeError(f"{' '.join(tests)} fails already without a mutant; mend it first")
-    alive = [{"module": m.module, "before": m.before, "after": m.after} for m in chosen if not _is_killed(m)]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        suites = list(dict.fromkeys(m.tests for m in chosen))
+        for tests, is_fine in zip(suites, pool.map(lambda tests: passes(tests, None), suites), strict=True):
+            if not is_fine:
+                raise RuntimeError(f"{' '.join(tests)} fails already without a mutant; mend it first")
+        fates = list(zip(chosen, pool.map(_is_killed, chosen), strict=True))
+    alive = [{"module": m.module, "before": m.before, "after": m.after} for m, is_killed in fates if not is_killed]
     found = {
         "command": "python scripts/mutants.py",
         "mutants": len(chosen),
