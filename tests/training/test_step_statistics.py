@@ -73,23 +73,40 @@ def test_the_split_into_micro_batches_changes_no_gradient(term: Any, tmp_path: P
     assert len(whole) > 4 and differing(split, whole, 1e-4) == {}
 
 
-def test_the_trainer_gives_the_statistic_of_the_whole_step(tmp_path: Path) -> None:
-    """The baseline in the log is the mean over all items, though each is a micro-batch of its own."""
-    trainer = make_trainer(
-        tmp_path, policy=moved(), items=items(), method=method(KTO, batch_items=6), micro_batch_tokens=1
-    )
-    logged = trainer.step()["more"]["baseline/chosen|rejected"]
-    encoder = item_encoder(trainer.policy)
-    views = KTO.statistics[0].views
+def mean_log_ratio(found: list[Item]) -> float:
+    """Of the foreign answers, item by item."""
     policy = moved()
-    ratios = []
-    for item in items():
-        forest = plan(views, [item], encoder)
+    encoder, ratios = item_encoder(policy), []
+    for item in found:
+        forest = plan(KTO.statistics[0].views, [item], encoder)
         with torch.no_grad():
             now = policy(forest.rows)
             with policy.adapter_off():
                 ratios.append(float((now - policy(forest.rows)).sum()))
-    assert logged == pytest.approx(0.5 * max(0.0, sum(ratios) / 6), rel=1e-3, abs=1e-6)
+    return sum(ratios) / len(ratios)
+
+
+def logged_baseline(folder: Path, found: list[Item], budget: int) -> float:
+    options: dict[str, Any] = {"method": method(KTO, batch_items=len(found)), "micro_batch_tokens": budget}
+    trainer = make_trainer(folder, policy=moved(), items=found, **options)
+    return float(trainer.step()["more"]["baseline/chosen|rejected"])
+
+
+def test_the_trainer_gives_the_statistic_of_the_whole_step(tmp_path: Path) -> None:
+    """The baseline in the log is the mean over all items, though each is a micro-batch of its own."""
+    expected = 0.5 * max(0.0, mean_log_ratio(items()))
+    assert logged_baseline(tmp_path, items(), 1) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 100_000])
+def test_an_item_without_the_measured_answer_does_not_count(budget: int, tmp_path: Path) -> None:
+    """Not as zero either, which would draw the mean towards it."""
+    whole = items()
+    bare = [dataclasses.replace(item, texts=mixed.texts) for item, mixed in zip(whole, mixed_items(6), strict=True)]
+    found = [*whole[:3], *bare[3:]]
+    expected = 0.5 * max(0.0, mean_log_ratio(found[:3]))
+    assert expected > 1e-3
+    assert logged_baseline(tmp_path, found, budget) == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_a_stopped_run_goes_on_with_its_running_mean(tmp_path: Path) -> None:

@@ -453,7 +453,12 @@ class Trainer:
         self.policy.eval()
         for part in parts:
             forest = self._plan(views, part)
-            logps = self._score(forest, views)
+            if forest.rows:
+                logps = self._score(forest, views)
+            else:  # none of these items has such a view, but other processes wait for this one
+                self._score(self._plan(self.views, ()), self.views)
+                none = torch.zeros(1)
+                logps = forest.gather(views, none, none, ratings=none if self.objective.needs_head else None)
             if not part:
                 continue
             for statistic in self.objective.statistics:
