@@ -52,10 +52,7 @@ _FIRST_POSITION = {"paligemma": 1}
 # Their pictures and clips share a placeholder token or an input.
 _ALIKE = {"glm4v", "glm4v_moe", "glm46v", "glm_ocr", "molmo2", "smolvlm"}
 # They read their tower at `vision_feature_layer` and nowhere else.
-_READ_AT_LAYERS = {
-    "aya_vision", "internvl", "llava", "llava_next", "llava_next_video", "llava_onevision", "mistral3", "video_llava",
-    "vipllava",
-}  # fmt: skip
+_READ_AT_LAYERS = {"aya_vision", "internvl", "llava", "llava_next", "llava_onevision", "mistral3"}
 _CAPPED_WRAPPERS = {"gemma3n", "gemma4", "paligemma"}
 
 

@@ -372,9 +372,9 @@ class Policy(nn.Module):
         options |= {"input_ids": input_ids, **{k: v.to(self.device) for k, v in token_inputs.items()}}
         options |= self.media_inputs(prompts)
         with left_out(self._unread_layers):
-            if base is self.bare:
-                return decoder(**decoder_inputs(base, decoder, **options)).last_hidden_state  # type: ignore[no-any-return]
-            return base(**options).last_hidden_state  # type: ignore[no-any-return]
+            said = decoder(**decoder_inputs(base, decoder, **options)) if base is self.bare else base(**options)
+        hidden: Tensor = said.last_hidden_state
+        return hidden
 
     def _features(
         self,
