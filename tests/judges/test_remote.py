@@ -235,7 +235,7 @@ def test_calls_run_at_once_but_never_more_than_allowed(server: FaultyServer) -> 
         with lock:
             active.append(number)
             counts.append(len(active))
-        time.sleep(0.05)
+        time.sleep(0.05)  # long enough for the others to begin: a call too many would be seen
         with lock:  # before the answer, which lets the next call come
             active.remove(number)
         BEHAVIORS["well"](handler, number, row)

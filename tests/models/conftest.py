@@ -1,9 +1,10 @@
 """Lets torchvision of PyPI, built for CUDA, be imported beside torch for CPU, where its operators do not load.
 
-It is no dependency of the tests: those of video processors are skipped without it. They run with
+Only tests of processors need it, and are skipped without it; all others run without, as a user's own run may. `make
+test` installs it into a folder of its own and gives it to the former:
 
-    pip install --no-deps --target FOLDER torchvision==0.28.0
-    PYTHONPATH=FOLDER python -m pytest tests/models
+    pip install --no-deps --target FOLDER torchvision num2words docopt
+    PYTHONPATH=FOLDER python -m pytest tests/models/test_processors.py
 """
 
 from __future__ import annotations
