@@ -230,7 +230,7 @@ def planned_and_taken(lora: Lora | None, folder: Path) -> tuple[int, int]:
     """Bytes that a run is planned to take beyond what is in use, and what its steps took."""
     policy = tiny_policy(SHAPE, lora=lora)
     items = [item(f"i{n}", chosen="a red circle " * 5, rejected="a dog on the road " * 6) for n in range(64)]
-    trainer = make_trainer(folder, policy=policy, items=items, method=dpo(batch_items=32, epochs=6.0, lora=lora))
+    trainer = make_trainer(folder, policy=policy, items=items, method=dpo(batch_items=32, epochs=2.0, lora=lora))
     meter = PeakMeter(CPU)
     meter.start()
     for _ in range(trainer.total_steps):
@@ -242,15 +242,17 @@ def planned_and_taken(lora: Lora | None, folder: Path) -> tuple[int, int]:
 
 @needs_counter
 @pytest.mark.parametrize("lora", [None, Lora(rank=4, alpha=8)], ids=["full", "lora"])
-def test_steps_take_what_was_planned(lora: Lora | None, tmp_path: Path) -> None:
-    """In a process of its own: in this one, memory that earlier tests have freed would be taken again unseen.
+def test_steps_take_what_was_planned(lora: Lora | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own, whose C library gives freed blocks back at once.
 
-    Twelve steps, for a process of this size takes its memory from the system over several of them.
+    What earlier tests, or the steps before, have freed would be taken again unseen.
     """
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
         expected, taken = alone.submit(planned_and_taken, lora, tmp_path).result()
     assert taken > 30 * MB
-    assert 0.85 < expected / taken < 1.35  # a quarter is added on purpose
+    assert 1.1 < expected / taken < 1.35  # a quarter is added on purpose
 
 
 @needs_counter
