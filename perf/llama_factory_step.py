@@ -1,6 +1,6 @@
 """LLaMA-Factory as a peer of `perf.preference_step`: its own trainer, held between steps until it is asked to go on.
 
-    PYTHON -m perf.llama_factory_step FOLDER --pairs 2 --steps 8 --cutoff 4096 [--frozen-media]
+    PYTHON -m perf.llama_factory_step FOLDER --pairs 2 --steps 8 --cutoff 4096 [--frozen-media] [--checkpoint]
 
 PYTHON is the interpreter of an environment with LLaMA-Factory 0.9.5 (transformers 5.6, trl 0.24). FOLDER holds the
 model and the rows that `perf.preference_step` wrote there. A step lasts from being asked to the logged loss, so it
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--cutoff", type=int, required=True)
     parser.add_argument("--frozen-media", action="store_true")
+    parser.add_argument("--checkpoint", action="store_true")
     args = parser.parse_args()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -98,7 +99,7 @@ def main() -> None:
             "report_to": "none",
             "use_cpu": True,
             "bf16": False,
-            "disable_gradient_checkpointing": True,
+            "disable_gradient_checkpointing": not args.checkpoint,
             "overwrite_cache": True,
         },
         callbacks=[OneByOne(answers)],

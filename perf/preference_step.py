@@ -3,21 +3,24 @@
     python -m perf.preference_step [--media-tokens 576] [--rounds 5] [--pairs 2] [--threads N] [--out FILE]
         [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--frozen-media]
         [--device cpu|cuda] [--precision float32|bfloat16] [--peers trl,boresight,boresight_cached_reference]
+        [--peers-checkpoint]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
 32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media tower
 and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are
-trained, and the model without them is the reference. A step is everything from raw rows to updated weights: processor,
-forward passes, backward, clipping, AdamW. Each peer lives in a process of its own, set up as its own users' processes
-are, and computes only when it is its turn. LLaMA-Factory, which needs other versions, takes part where the interpreter
-of its environment is given. All stay in memory from first to last; where that is too much for one device, `--peers`
-takes some of them. Prints one JSON object; a ratio is of medians over rounds.
+trained, and the model without them is the reference. With --peers-checkpoint TRL and LLaMA-Factory compute activations
+anew in the backward pass to save memory, as both do by default; Boresight never does here. A step is everything from
+raw rows to updated weights: processor, forward passes, backward, clipping, AdamW. Each peer lives in a process of its
+own, set up as its own users' processes are, and computes only when it is its turn. LLaMA-Factory, which needs other
+versions, takes part where the interpreter of its environment is given. All stay in memory from first to last; where
+that is too much for one device, `--peers` takes some of them. Prints one JSON object; a ratio is of medians over
+rounds.
 
 No row comes twice, so what is kept of a picture for later epochs gains nothing here. It is kept within a step, and
 where a reference is cached, the pass that made it has looked at the pictures too.
 
 `flops` counts the matrix products, attention and convolutions of one step (two per multiply-add); `share_of_peak` holds
-them against a large matrix product of the same threads, the most that this machine could do.
+them against a large matrix product of the same threads, the most that this machine could do: the fastest of all rounds.
 """
 
 from __future__ import annotations
@@ -86,19 +89,26 @@ def run(args: argparse.Namespace, folder: Path) -> str:
         write_rows(folder, shape, args)
         steps = ["--pairs", str(args.pairs), "--steps", str(args.rounds + 3), "--cutoff", str(shape.max_tokens)]
         steps += ["--frozen-media"] if args.frozen_media else []
+        steps += ["--checkpoint"] if args.peers_checkpoint else []
         commands["llama_factory"] = [args.llama_factory, "-m", "perf.llama_factory_step", str(folder), *steps]
     peers = {name: Peer(command) for name, command in commands.items()}
     try:
-        return json.dumps(summary(measure(peers, args.rounds), shape, args), indent=1)
+        said, peak_flops = measure(peers, args)
+        return json.dumps(summary(said, peak_flops, shape, args), indent=1)
     finally:
         for peer in peers.values():
             peer.end()
 
 
-def measure(peers: dict[str, Peer], rounds: int) -> dict[str, list[dict[str, float]]]:
-    """What each peer says of its steps, taken in turn; the first round warms up and is not counted."""
+def measure(peers: dict[str, Peer], args: argparse.Namespace) -> tuple[dict[str, list[dict[str, float]]], float]:
+    """What each peer says of its steps, taken in turn, and what the machine could do at best (FLOP/s).
+
+    The first round warms up and is not counted. Others may use the machine too, so its best is asked for every round.
+    """
     said: dict[str, list[dict[str, float]]] = {name: [] for name in peers}
-    for number in range(rounds + 1):
+    peak_flops = 0.0
+    for number in range(args.rounds + 1):
+        peak_flops = max(peak_flops, _peak_flops_per_s(args))
         for name, peer in peers.items():
             step = peer.ask("step")
             if number:
@@ -106,7 +116,7 @@ def measure(peers: dict[str, Peer], rounds: int) -> dict[str, list[dict[str, flo
             print(f"round {number} {name} {step['seconds']:.2f} s", file=sys.stderr)
     for name, peer in peers.items():
         said[name][-1] |= peer.ask("count")
-    return said
+    return said, peak_flops
 
 
 class Peer:
@@ -228,7 +238,7 @@ def trl_steps(
             report_to=[],
             bf16=args.precision == "bfloat16",
             use_cpu=args.device == "cpu",
-            gradient_checkpointing=False,
+            gradient_checkpointing=args.peers_checkpoint,
             save_strategy="no",
             disable_tqdm=True,
             seed=0,
@@ -237,7 +247,9 @@ def trl_steps(
         processing_class=processor,
         peft_config=_adapter(args.lora) if args.lora else None,
     )
-    trainer.current_gradient_accumulation_steps = 1  # `train()` sets it; steps are taken one by one here
+    trainer.current_gradient_accumulation_steps = 1  # `train()` does both; steps are taken one by one here
+    if args.peers_checkpoint:
+        trainer.model.gradient_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     optimizer = trainer.create_optimizer()
     for batch in trainer.get_train_dataloader():
         loss = trainer.training_step(trainer.model, batch, num_items_in_batch=None)
@@ -292,12 +304,13 @@ def to_item(number: int, row: dict[str, Any]) -> Item:
     return Item(id=str(number), record=record, texts=texts)
 
 
-def summary(said: dict[str, list[dict[str, float]]], shape: FakeShape, args: argparse.Namespace) -> dict[str, Any]:
+def summary(
+    said: dict[str, list[dict[str, float]]], peak_flops: float, shape: FakeShape, args: argparse.Namespace
+) -> dict[str, Any]:
     """Figures and what they were measured on."""
     seconds = {name: statistics.median(step["seconds"] for step in steps) for name, steps in said.items()}
     peaks = {name: steps[-1]["peak_mib"] for name, steps in said.items()}
     flops = {name: steps[-1]["flops"] for name, steps in said.items()}
-    peak_flops = _peak_flops_per_s(args)
     return {
         "benchmark": "preference_step",
         "pairs_per_s": {name: round(args.pairs / value, 4) for name, value in seconds.items()},
@@ -318,6 +331,7 @@ def summary(said: dict[str, list[dict[str, float]]], shape: FakeShape, args: arg
             **dataclasses.asdict(shape),
             "lora_rank": args.lora,
             "frozen_media": args.frozen_media,
+            "peers_checkpoint": args.peers_checkpoint,
             "media_tokens": shape.media_tokens,
             "answer_tokens": ANSWER_TOKENS,
         },
@@ -379,6 +393,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shape", choices=tuple(SHAPES), default="small")
     parser.add_argument("--lora", type=int, default=0, metavar="RANK")
     parser.add_argument("--frozen-media", action="store_true")
+    parser.add_argument("--peers-checkpoint", action="store_true")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--llama-factory", metavar="PYTHON", help="interpreter of an environment with LLaMA-Factory")

@@ -14,8 +14,8 @@ from boresight.models.fake import fake_llava
 from boresight.models.loading import Lora, fingerprint, load_policy, make_policy
 from boresight.models.policy import Policy, trainable
 from boresight.objectives import view
+from boresight.training.export import save_model
 from boresight.training.forest import plan
-from boresight.training.loop import save_model
 from engine_examples import TINY, item_encoder, mixed_items, tiny_policy
 
 VIEWS = (view("chosen"), view("rejected"))

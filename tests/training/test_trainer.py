@@ -320,9 +320,11 @@ def test_a_second_precision_in_one_process_is_refused_in_plain_words(tmp_path: P
         make_trainer(tmp_path, precision="bfloat16")
 
 
-def test_models_of_a_stage_are_gone_before_the_next_begins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looks_ahead", [False, True])
+def test_models_of_a_stage_are_gone_before_the_next_begins(looks_ahead: bool, tmp_path: Path) -> None:
     """Else a run of several stages holds two of each until the garbage is collected."""
     trainer = make_trainer(tmp_path)
+    trainer._looks_ahead = looks_ahead
     trainer.run()
     reference = trainer.reference
     assert isinstance(reference, FrozenCopy)

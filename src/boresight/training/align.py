@@ -29,9 +29,9 @@ from boresight.models.policy import Policy
 from boresight.objectives import Objective, rehearse
 from boresight.records import Media, Record
 from boresight.scoring import Ratio, results_table, write_results
-from boresight.training.export import merge
+from boresight.training.export import merge, save_model
 from boresight.training.items import Item, ItemEncoder
-from boresight.training.loop import Trainer, TrainResult, save_model
+from boresight.training.loop import Trainer, TrainResult
 from boresight.training.making_items import make_items
 from boresight.training.manifest import write_manifest
 from boresight.training.measure import preference_ratios

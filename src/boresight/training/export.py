@@ -34,6 +34,19 @@ class Merged:
     """How many items were compared."""
 
 
+def save_model(policy: Policy, folder: Path) -> Path:
+    """Write the trained model (or its adapter) with its processor, whole or not at all; loads with transformers."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staged = folder.with_name(f".tmp-{folder.name}")
+    if staged.exists():
+        shutil.rmtree(staged)
+    policy.save(staged)
+    if folder.exists():
+        shutil.rmtree(folder)
+    staged.rename(folder)
+    return folder
+
+
 def merge(policy: Policy, folder: Path, items: Sequence[Item], encoder: ItemEncoder) -> Merged:
     """Write the model with its adapter merged in, and its processor; whole or not at all.
 

@@ -6,18 +6,16 @@ import dataclasses
 import hashlib
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import get_scheduler
 
@@ -29,11 +27,11 @@ from boresight.errors import (
     UsageError,
 )
 from boresight.media.seeds import derive_seed
-from boresight.models.device import pick_device
 from boresight.models.policy import Policy, Wanted, trainable
 from boresight.objectives import TokenLogps, View
 from boresight.objectives.objective import State
 from boresight.training.adversarial import Attacker
+from boresight.training.ahead import Ahead
 from boresight.training.checkpoint import Checkpoint, Checkpoints
 from boresight.training.forest import Forest, answer_lengths, micro_batches, plan, shared_tokens
 from boresight.training.health import HealthWarning, length_gap, media_unused
@@ -46,16 +44,13 @@ from boresight.training.metrics import StepTotals, mean_length
 from boresight.training.optimization import freeze, make_optimizer, num_steps, step_indices
 from boresight.training.planner import MemoryPlan, named_when_full, plan_memory
 from boresight.training.preflight import Preflight, preflight
-from boresight.training.processes import Together, any_process, asks_for_deepspeed, meet
-from boresight.training.reference import AdapterOff, Cached, FrozenCopy, Reference, reference_key
+from boresight.training.processes import Together, any_process, autocast, make_accelerator, meet
+from boresight.training.reference import Cached, FrozenCopy, Reference, cache_reference, make_reference
 from boresight.training.run_log import Listener, RunLog
 from boresight.training.sharding import check_launch, is_sharded, read_all_weights, twin_to_shard, whole
-from boresight.training.spec import Method, ReferenceKind, RunSettings, check_together, to_jsonable
+from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
 from boresight.training.stepping import Stepper
 from boresight.training.zero import ZeroStepper, check_zero, is_zero
-
-_CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
-_AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 
 Probe = Callable[[Policy], list[int]]
 """Lengths (tokens) of greedy answers to a few fixed prompts."""
@@ -121,7 +116,7 @@ class Trainer:
         self._probe_base: dict[str, float] = {}
         self._log = RunLog(folder if self._is_main else None, self.listener, settings.stop_on)
         self._checkpoints = Checkpoints(folder / "checkpoints", settings.keep_checkpoints)
-        self._accelerator = _accelerator(settings)
+        self._accelerator = make_accelerator(settings.device, settings.precision)
         self._is_sharded = is_sharded(self._accelerator)
         attacks = any(isinstance(input, Adversarial) for input in method.inputs.values())
         check_launch(self._accelerator, probes=self.probe is not None, attacks=attacks)
@@ -171,6 +166,10 @@ class Trainer:
         self._stepper = self._make_stepper(trained, optimizer)
         self.policy, self._optimizer = self._stepper.policy, self._stepper.optimizer
         self._parameters = self._stepper.parameters
+        # No method of this object: a circle would keep both models until the next garbage collection.
+        self._forests = Ahead(partial(_forest, self.views, self._filler, self.encoder))
+        # A processor that trains has no time to spare, and attacked pictures depend on the weights of the moment.
+        self._looks_ahead = self._accelerator.device.type != "cpu" and not attacks
 
     def run(self, *, resume: bool = False) -> TrainResult:
         """Train to the end.
@@ -223,8 +222,8 @@ class Trainer:
     def step(self) -> Mapping[str, Any]:
         """One optimizer step; gives its metrics, which are logged as well."""
         began = time.monotonic()
-        indices = step_indices(self.step_number, self.stage, len(self.items), self.settings.seed)
-        batch = [self.items[i] for i in indices]
+        self._forests.settle()
+        batch = self._batch(self.step_number)
         lengths = answer_lengths(self.views, batch, self.encoder)
         counts = self.objective.counts(lengths)  # of the whole step, so every part divides by the same
         # Dropout differs between processes, and does not depend on how often a run was stopped.
@@ -235,7 +234,13 @@ class Trainer:
         mine = StepTotals()
         largest = max(sum(self.tokens[item.id] for item in part) for part in parts)
         with named_when_full(f"step {self.step_number + 1}, micro-batches of up to {largest:,} tokens"):
-            self._stepper.add_up([partial(self._loss, part, counts, mine, statistics) for part in parts])
+            upcoming = [*parts[1:], self._first_part_after()]
+            self._stepper.add_up(
+                [
+                    partial(self._loss, part, following, counts, mine, statistics)
+                    for part, following in zip(parts, upcoming, strict=True)
+                ]
+            )
         totals = StepTotals.of_all(gather_object([mine]))
         if totals.diverged:
             raise self._diverged(f"the loss is {totals.loss}", totals.diverged)
@@ -325,10 +330,7 @@ class Trainer:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Computation as `run.precision` asks for it, whoever has started the processes."""
-        precision = self.settings.precision
-        if precision not in _AUTOCAST:
-            return nullcontext()
-        return torch.autocast(self._accelerator.device.type, getattr(torch, precision))
+        return autocast(self._accelerator.device, self.settings.precision)
 
     def _make_stepper(self, policy: Policy, optimizer: torch.optim.Optimizer) -> Stepper | ZeroStepper:
         limit = self.stage.max_grad_norm
@@ -356,6 +358,15 @@ class Trainer:
         if not readable:
             raise UsageError("there is nothing to train on: no item has a view that the objective reads.")
         return min(readable, key=lambda item: self.tokens[item.id])
+
+    def _batch(self, step: int) -> list[Item]:
+        """The items of the step that comes after `step` others."""
+        return [self.items[i] for i in step_indices(step, self.stage, len(self.items), self.settings.seed)]
+
+    def _first_part_after(self) -> tuple[Item, ...] | None:
+        """What the next step begins with; None after the last step."""
+        following = self.step_number + 1
+        return self._share(self._batch(following))[0] if following < self.total_steps else None
 
     def _share(self, batch: Sequence[Item]) -> list[tuple[Item, ...]]:
         """This process's parts of a step, as many as every other has; empty where it has fewer.
@@ -406,42 +417,32 @@ class Trainer:
             media=self._media,
         )
 
-    def _reference_kind(self, policy: Policy) -> ReferenceKind:
-        if not self.objective.reference_views:
-            return "none"
-        if self.settings.reference == "auto":
-            return "adapter_off" if policy.has_adapter else "copy"
-        return self.settings.reference
-
     def _make_reference(self, policy: Policy, trained: Policy, folder: Path | None) -> Reference | None:
-        kind, shared, media = self._reference_kind(policy), self.preflight.shared, self._media
-        if kind == "none":
+        kind, shared = self.settings.reference, self.preflight.shared
+        if kind == "none" or not self.objective.reference_views:
             return None
-        if kind == "copy":
-            return FrozenCopy(policy, shared=shared, media=media)
-        if kind == "adapter_off":
-            return AdapterOff(trained, shared=shared, media=media)
+        if kind == "auto":
+            kind = "adapter_off" if policy.has_adapter else "copy"
+        if kind != "cached":
+            return make_reference(kind, policy, trained, shared=shared, media=self._media)
         if folder is None:
             raise UsageError("run.reference=cached needs a folder to keep the values in.")
-        return self._fill_cache(AdapterOff(policy, shared=shared, media=media), policy, folder)
+        views, mine = [*self.views, *self.objective.statistic_views], self._share_of(self.items)
+        return cache_reference(
+            policy,
+            folder,
+            (plan(views, [item], self.encoder) for item in mine),
+            precision=self.settings.precision,
+            shared=shared,
+            media=self._media,
+            tell=lambda done: self.listener.work("reference log-probabilities", done, len(mine)),
+        )
 
     def _media_cache(self, policy: Policy) -> MediaCache | None:
         """One for policy, reference and every epoch; None where training changes what the tower says."""
         if not (self.settings.media_cache_mb and policy.keeps and policy.reuses_media):
             return None
         return MediaCache(self.settings.media_cache_mb * 2**20)
-
-    def _fill_cache(self, base: AdapterOff, policy: Policy, folder: Path) -> Cached:
-        """Before the first step the policy is its own reference, so no second model is needed."""
-        key = reference_key(policy, precision=self.settings.precision, shared=self.preflight.shared)
-        cached = Cached(base.logps, folder, key)
-        mine = self._share_of(self.items)
-        for done, item in enumerate(mine, start=1):
-            cached.score(plan([*self.views, *self.objective.statistic_views], [item], self.encoder))
-            if done % _CACHE_PART == 0 or done == len(mine):
-                cached.save()
-            self.listener.work("reference log-probabilities", done, len(mine))
-        return cached
 
     @torch.no_grad()
     def _measure(self, parts: Sequence[Sequence[Item]]) -> dict[str, float]:
@@ -481,9 +482,17 @@ class Trainer:
         return numbers
 
     def _loss(
-        self, part: Sequence[Item], counts: tuple[float, ...], totals: StepTotals, statistics: Mapping[str, float]
+        self,
+        part: tuple[Item, ...],
+        following: tuple[Item, ...] | None,
+        counts: tuple[float, ...],
+        totals: StepTotals,
+        statistics: Mapping[str, float],
     ) -> Tensor:
-        forest = self._plan(self.views, part)
+        with Together():
+            forest = self._forests.take(part)
+        if self._looks_ahead and following is not None:
+            self._forests.announce(following)
         logps = self._score(forest, self.views, statistics)
         reduced = self.objective.reduce(logps, counts)
         if part:
@@ -493,7 +502,7 @@ class Trainer:
 
     def _plan(self, views: Sequence[View], part: Sequence[Item]) -> Forest:
         with Together():
-            return plan(views, part or [self._filler], self.encoder)
+            return _forest(views, self._filler, self.encoder, part)
 
     def _score(
         self, forest: Forest, views: Sequence[View], statistics: Mapping[str, float] | None = None
@@ -531,6 +540,7 @@ class Trainer:
     def _probe_now(self) -> dict[str, float]:
         """Of the first process, so that all judge it alike."""
         assert self.probe is not None
+        self._forests.settle()
         lengths = self.probe(self._whole)
         found = {
             "length_tokens": sum(lengths) / len(lengths),
@@ -612,31 +622,8 @@ class Trainer:
         }
 
 
-def save_model(policy: Policy, folder: Path) -> Path:
-    """Write the trained model (or its adapter) with its processor, whole or not at all; loads with transformers."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staged = folder.with_name(f".tmp-{folder.name}")
-    if staged.exists():
-        shutil.rmtree(staged)
-    policy.save(staged)
-    if folder.exists():
-        shutil.rmtree(folder)
-    staged.rename(folder)
-    return folder
-
-
-def _accelerator(settings: RunSettings) -> Accelerator:
-    try:
-        return Accelerator(
-            mixed_precision="no" if asks_for_deepspeed() else _AUTOCAST.get(settings.precision, "no"),
-            cpu=pick_device(settings.device).type == "cpu" and not asks_for_deepspeed(),
-            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
-        )
-    except ValueError as error:  # accelerate keeps its settings for the life of a process
-        raise UsageError(
-            f"this process has trained in another precision or on another device than {settings.precision} on "
-            f"{settings.device}; start this run in a process of its own."
-        ) from error
+def _forest(views: Sequence[View], filler: Item, encoder: ItemEncoder, part: Sequence[Item]) -> Forest:
+    return plan(views, part or [filler], encoder)
 
 
 def _sum_and_count(values: Tensor) -> Tensor:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from types import TracebackType
+from typing import Any
 
-from accelerate import PartialState
-from accelerate.utils import gather_object, is_deepspeed_available, parse_flag_from_env
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    gather_object,
+    is_deepspeed_available,
+    parse_flag_from_env,
+)
 
 from boresight.errors import BoresightError, UsageError
 from boresight.models.device import pick_device
+from boresight.models.loading import Precision
 
+_AUTOCAST = {"bfloat16": "bf16", "float16": "fp16"}
 _PATIENCE = timedelta(hours=12)  # while the first process measures and the others wait; a dead one is noticed at once
 
 
@@ -33,6 +43,30 @@ def meet(device: str) -> bool:
     # Without an accelerator accelerate must be told how processes meet, and that this is not its `cpu` mode.
     backend = {"backend": "gloo"} if pick_device("auto").type == "cpu" else {}
     return bool(PartialState(timeout=_PATIENCE, **backend).is_main_process)
+
+
+def make_accelerator(device: str, precision: Precision) -> Accelerator:
+    """What this process trains with.
+
+    Raises:
+        UsageError: If the process has trained with other settings before.
+    """
+    try:
+        return Accelerator(
+            mixed_precision="no" if asks_for_deepspeed() else _AUTOCAST.get(precision, "no"),
+            cpu=pick_device(device).type == "cpu" and not asks_for_deepspeed(),
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
+        )
+    except ValueError as error:  # accelerate keeps its settings for the life of a process
+        raise UsageError(
+            f"this process has trained in another precision or on another device than {precision} on {device}; "
+            "start this run in a process of its own."
+        ) from error
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Computation in this precision, whoever has started the processes."""
+    return torch.autocast(device.type, getattr(torch, precision)) if precision in _AUTOCAST else nullcontext()
 
 
 def asks_for_deepspeed() -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 import transformers
@@ -24,6 +24,7 @@ from boresight.training.forest import Forest
 Scorer = Callable[[Sequence[Answered]], Float[Tensor, " scored"]]
 
 _PLAIN = Wanted()
+_CACHE_PART = 256  # items per sidecar file; a kill loses at most so many
 
 
 class Reference(Protocol):
@@ -147,6 +148,46 @@ class Cached:
             digest.update(len(ids).to_bytes(8, "little"))
             digest.update(ids.numpy().tobytes())
         return digest.hexdigest()
+
+
+def make_reference(
+    kind: Literal["copy", "adapter_off"], policy: Policy, trained: Policy, *, shared: bool, media: MediaStore | None
+) -> Reference:
+    """A reference that is computed whenever it is asked.
+
+    Args:
+        policy: As it is before training, whole.
+        trained: The same or, where processes share the weights, what they train.
+    """
+    if kind == "copy":
+        return FrozenCopy(policy, shared=shared, media=media)
+    return AdapterOff(trained, shared=shared, media=media)
+
+
+def cache_reference(
+    policy: Policy,
+    folder: Path,
+    forests: Iterable[Forest],
+    *,
+    precision: str,
+    shared: bool,
+    media: MediaStore | None,
+    tell: Callable[[int], None],
+) -> Cached:
+    """Ask the policy, which before the first step is its own reference, about every answer that the folder lacks.
+
+    Args:
+        tell: Is given the number of forests that are done.
+    """
+    base = AdapterOff(policy, shared=shared, media=media)
+    cached = Cached(base.logps, folder, reference_key(policy, precision=precision, shared=shared))
+    for done, forest in enumerate(forests, start=1):
+        cached.score(forest)
+        if done % _CACHE_PART == 0:
+            cached.save()
+        tell(done)
+    cached.save()
+    return cached
 
 
 def reference_key(policy: Policy, *, precision: str, shared: bool) -> str:
