@@ -13,9 +13,10 @@ from boresight.models import policy as policy_module
 from boresight.models import tree_attention
 from boresight.models.loading import Lora
 from boresight.objectives import view
+from boresight.training import reference
 from boresight.training.forest import Forest, plan
 from boresight.training.preflight import preflight
-from boresight.training.reference import AdapterOff, Cached, FrozenCopy, reference_key
+from boresight.training.reference import AdapterOff, Cached, FrozenCopy, cache_reference, reference_key
 from engine_examples import (
     PAIR,
     dpo,
@@ -64,6 +65,28 @@ def test_switching_the_adapter_off_leaves_the_training_mode_as_it_was() -> None:
     off = AdapterOff(policy, shared=True)
     assert torch.equal(off.score(forest_of(policy)).logps, off.score(forest_of(policy)).logps)
     assert policy.training
+
+
+@pytest.mark.parametrize("part", [2, 3, 256], ids=["a rest", "no rest", "one part"])
+def test_a_cache_is_filled_in_parts_and_tells_how_far_it_is(
+    part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between parts loses no more than one; in the end all are on disk."""
+    monkeypatch.setattr(reference, "_CACHE_PART", part)
+    policy = tiny_policy()
+    forests = [plan(PAIR, [one], item_encoder(policy)) for one in mixed_items(6)]
+    told: list[tuple[int, int]] = []
+    cached = cache_reference(
+        policy, tmp_path, forests, precision="float32", shared=True, media=None,
+        tell=lambda done: told.append((done, len(list(tmp_path.glob("part-*"))))),
+    )  # fmt: skip
+    assert told == [(done, done // part) for done in range(1, 7)]
+    assert len(cached) == 12
+    asked = Counting(policy)
+    again = Cached(asked, tmp_path, reference_key(policy, precision="float32", shared=True))
+    for forest in forests:
+        assert torch.equal(again.score(forest).logps, FrozenCopy(policy, shared=True).score(forest).logps)
+    assert asked.rows == 0
 
 
 def test_a_cache_on_disk_is_read_instead_of_computed(tmp_path: Path) -> None:
