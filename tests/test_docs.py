@@ -11,16 +11,26 @@ import pytest
 
 from boresight import registry
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "make_docs.py"
+ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def make_docs() -> Any:
-    spec = importlib.util.spec_from_file_location("make_docs", SCRIPT)
+def load(path: Path) -> Any:
+    """A script, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def make_docs() -> Any:
+    return load(ROOT / "scripts" / "make_docs.py")
+
+
+@pytest.fixture(scope="module")
+def speed_table() -> Any:
+    return load(ROOT / "perf" / "speed_table.py")
 
 
 def test_the_pages_of_benchmarks_are_current(make_docs: Any) -> None:
@@ -58,3 +68,39 @@ def test_the_listing_is_plain_json_with_everything_a_reader_chooses_by(make_docs
     assert all(
         {"licence", "judge", "fixes", "version", "title", "rubrics", "assets"} <= e.keys() for e in listed.values()
     )
+
+
+def test_the_page_of_speeds_is_current(speed_table: Any) -> None:
+    assert speed_table.PAGE.read_text(encoding="utf-8") == speed_table.current()  # run python -m perf.speed_table
+
+
+def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
+    names = ("trl", "llama_factory", "boresight", "boresight_cached_reference")
+
+    def output(pairs: int, *, frozen: bool) -> dict[str, Any]:
+        each = dict(zip(names, (1, 2, 8, 16), strict=True))
+        ratios = {f"{kind}{peer}{ending}": number for number, (kind, peer, ending) in enumerate(
+            (kind, peer, ending)
+            for kind in ("ratio", "flop_limit_of_ratio")
+            for peer in ("", "_to_llama_factory")
+            for ending in ("", "_cached_reference")
+        )}  # fmt: skip
+        return {
+            "shape": {"media_tokens": 1500, "frozen_media": frozen},
+            "pairs_per_step": pairs,
+            "pairs_per_s": each,
+            "gflop_per_step": each,
+            "share_of_peak": {name: value / 100 for name, value in each.items()},
+            "peak_mib": each,
+            "ratio_peak_memory": 0.25,
+            **ratios,
+        }
+
+    lines = speed_table.page([("b.json", output(2, frozen=True)), ("a.json", output(4, frozen=False))]).splitlines()
+    rows = [line for line in lines if line.startswith(("| [", "| 1,500"))]
+    assert rows[:2] == [
+        "| [1,500](proofs/a.json) | all | no | 4 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
+        "| [1,500](proofs/b.json) | language model | no | 2 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
+    ]
+    assert rows[4] == "| 1,500 | all | no | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
+    assert len(rows) == 2 + 2 * 4
