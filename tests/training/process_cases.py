@@ -53,6 +53,7 @@ class Case:
     items: Callable[[], Sequence[Item]] = mixed_items
     lora: Lora | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    looks_ahead: bool = False
     stop_after: int | None = None
     """Step after which the last process is asked to stop."""
 
@@ -101,6 +102,9 @@ CASES = {
         for kind, lora in (("adapter_off", LORA), ("copy", None))
         for split, tokens in SPLITS.items()
     },
+    "looks ahead": Case(
+        method=dpo(batch_items=5), items=pictures_last, looks_ahead=True, settings={"micro_batch_tokens": 1}
+    ),
     "cached": Case(method=dpo(batch_items=4), lora=LORA, settings={"reference": "cached"}),
     "statistics of a step": Case(method=kto(), items=unpaired_items, settings={"micro_batch_tokens": 1}),
     "text only": Case(method=dpo(batch_items=4), items=text_items),
@@ -151,6 +155,7 @@ def outcome(case: Case, folder: Path, precision: str = "float64") -> Outcome:
             folder, policy=policy, method=case.method, items=case.items(), precision=precision,
             reference_folder=folder / "reference", **case.settings,
         )  # fmt: skip
+        trainer._looks_ahead |= case.looks_ahead
         gradients = watch_steps(trainer, case.stop_after)
         trainer.run(resume=(folder / "checkpoints").exists())
     except InterruptedRunError as error:
