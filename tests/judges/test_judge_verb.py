@@ -299,11 +299,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_never_been_killed(
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    before, hits = out.read_bytes().count(b"\n"), server.hits["slow"]
-    assert 10 <= before < 80
+    assert 10 <= out.read_bytes().count(b"\n") < 80
     code, said, _ = run(*command)
     assert code == 0 and "80 in all" in said
-    assert server.hits["slow"] - hits <= 80 - before
+    assert server.hits["slow"] <= 80 + 2  # two at a time were on their way when it was killed
     killed = out.read_bytes()
     out.unlink()
     run(*command[:-3], "--no-canaries", "--cache", toy / "other.sqlite")
