@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import time
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from types import TracebackType
@@ -25,7 +27,7 @@ _PATIENCE = timedelta(hours=12)  # while the first process measures and the othe
 
 
 def meet(device: str) -> bool:
-    """Wait for the other processes of this run, if a launcher has started several.
+    """Wait for the other processes of this run, if a launcher has started several, and leave them in order at exit.
 
     Args:
         device: As in the run's settings.
@@ -37,12 +39,30 @@ def meet(device: str) -> bool:
         UsageError: If the launcher asks for DeepSpeed, which is not installed.
     """
     if not asks_for_deepspeed():
-        return bool(PartialState(cpu=pick_device(device).type == "cpu", timeout=_PATIENCE).is_main_process)
+        return _join(PartialState(cpu=pick_device(device).type == "cpu", timeout=_PATIENCE))
     if not is_deepspeed_available():
         raise UsageError("the launcher asks for DeepSpeed, which is not installed; pip install 'boresight[deepspeed]'.")
     # Without an accelerator accelerate must be told how processes meet, and that this is not its `cpu` mode.
     backend = {"backend": "gloo"} if pick_device("auto").type == "cpu" else {}
-    return bool(PartialState(timeout=_PATIENCE, **backend).is_main_process)
+    return _join(PartialState(timeout=_PATIENCE, **backend))
+
+
+def _join(state: PartialState) -> bool:
+    if state.num_processes > 1:
+        atexit.unregister(_leave)
+        atexit.register(_leave)
+    return bool(state.is_main_process)
+
+
+def _leave() -> None:
+    """Let go of the other processes while there is an interpreter.
+
+    gloo's threads hold the tensors of the last exchange. One that drops them while the interpreter goes down aborts
+    the process, after all work is done (pytorch/pytorch#190489).
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+        time.sleep(0.1)  # the threads live on where a caller still holds the model; they wait for the interpreter only
 
 
 def make_accelerator(device: str, precision: Precision) -> Accelerator:
