@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from command_line import Outcome, Run
@@ -21,6 +22,10 @@ install_import_hook(
     ],
     "shape_checks.check",
 )
+
+settings.register_profile("short", deadline=None)  # a deadline measures the machine, not the code
+settings.register_profile("thorough", deadline=None, max_examples=3000)  # pytest --hypothesis-profile thorough
+settings.load_profile("short")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums in another order are not bit-equal
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

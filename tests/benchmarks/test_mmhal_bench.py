@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from boresight.benchmarks import mmhal_bench
@@ -125,6 +125,7 @@ def test_our_question_to_the_judge_is_filled_and_the_authors_comes_from_their_fi
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=24))
+@example([6] * 5)
 def test_figures_stay_in_range_and_follow_the_ratings(ratings: list[int]) -> None:
     mean, rate, informative = values(rated(*(f"Rating: {n}" for n in ratings)))
     assert mean == pytest.approx(sum(ratings) / len(ratings))

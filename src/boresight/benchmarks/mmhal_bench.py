@@ -167,7 +167,7 @@ def _score(submission: Submission, read: Callable[[str], int | None], *, unread:
         )
     metrics = rates("score", outcomes, scale=1.0)
     metrics["hallucination_rate"] = rate(_mapped(outcomes, lambda rating: rating < _LEAST_FAITHFUL), scale=1.0)
-    metrics["informativeness"] = rate(_mapped(outcomes, informativeness), scale=100 / _LEAST_FAITHFUL)
+    metrics["informativeness"] = rate(_mapped(outcomes, lambda r: informativeness(r) / _LEAST_FAITHFUL))
     return scores(outcomes, metrics, shortfall(len(outcomes), _NUM_QUESTIONS))
 
 
