@@ -31,7 +31,7 @@ from boresight.media.resolver import Resolver
 from boresight.media.sound import Sound
 from boresight.models.chat import Decoding, Request
 from boresight.models.generate import generate
-from boresight.models.policy import Policy
+from boresight.models.policy import Policy, Wanted
 from boresight.records import Candidate, Media, Message, Part, Preference, Record
 from boresight.training.forest import Forest, plan
 from boresight.training.items import ItemEncoder
@@ -196,11 +196,36 @@ def test_pictures_and_clips_in_one_prompt_are_refused_where_they_cannot_be_told_
 
 
 @pytest.mark.parametrize("name", ["glm4v", "molmo2"])
-def test_pictures_and_clips_in_one_batch_are_refused_where_they_cannot_be_told_apart(name: str, folder: Path) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_pictures_and_clips_in_one_batch_are_computed_apart_where_they_cannot_be_told_apart(
+    name: str, shared: bool, folder: Path
+) -> None:
     policy = policy_of(name)
-    forest = forest_of(policy, folder, conversations("image")[0], conversations("video")[0])
-    with pytest.raises(ModelError, match=f"pictures and clips stand in one batch; {name} cannot tell them apart"):
-        policy(forest.rows)
+    policy.add_reward_head()
+    assert policy.reward_head is not None
+    torch.nn.init.normal_(policy.reward_head.weight, generator=torch.Generator().manual_seed(0))
+    pictures, clips = conversations("image"), conversations("video")
+    forest = forest_of(policy, folder, pictures[0], clips[0], pictures[1], clips[2])
+    with torch.no_grad():
+        found = policy(forest.rows, shared=shared, wanted=Wanted(ratings=True, distribution=True))
+        alone = [policy([row], shared=shared, wanted=Wanted(ratings=True)) for row in forest.rows]
+        assert largest(found.logps, official(policy, forest.rows)) < 1e-10
+        assert largest(found.ratings, torch.cat([one.ratings for one in alone])) < 1e-10
+        kept: dict[str, Any] = {}
+        policy.requires_grad_(requires_grad=False)
+        for _ in range(2):
+            assert largest(policy(forest.rows, shared=shared, media=kept), found.logps) < 1e-10
+        assert len(kept) == 3 or not shared
+
+
+@pytest.mark.parametrize("name", ["glm4v", "molmo2"])
+def test_gradients_of_pictures_and_clips_in_one_batch_are_those_of_each(name: str, folder: Path) -> None:
+    policy = policy_of(name)
+    forest = forest_of(policy, folder, conversations("video")[0], conversations("image")[0])
+    shared, shared_gradients = scored(policy, forest.rows, shared=True)
+    alone, alone_gradients = scored(policy, forest.rows, shared=False)
+    assert largest(shared, alone) < 1e-10
+    assert differing(shared_gradients, alone_gradients, gradient_tolerance(name)) == {}
 
 
 def test_what_a_processor_refuses_is_told_with_the_record(folder: Path) -> None:

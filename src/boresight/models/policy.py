@@ -47,6 +47,7 @@ dense   under one written-out mask, where a family takes no segments
 flex    in one FlexAttention kernel, on CUDA
 varlen  in one variable-length FlashAttention kernel, on CUDA in half precision
 """
+_PICTURES, _CLIPS = "pixel_values", "pixel_values_videos"
 _KERNELS: Mapping[Attention, Kernel] = {"flex": attend_flex, "varlen": attend_varlen}
 
 
@@ -250,12 +251,33 @@ class Policy(nn.Module):
     def _read(self, rows: Sequence[Answered], *, shared: bool, media: MediaStore | None) -> _Read:
         if media is not None and self.keeps is None:
             raise ModelError("nothing of media can be kept: the tower is being trained.")
+        shown = [_CLIPS in row.prompt.media_inputs for row in rows]
+        if len(set(shown)) == 2 and self._mistakes_clips([row.prompt for row in rows]):
+            return self._apart(rows, shown, shared=shared, media=media)
         if shared:
             layout = self._layout(rows)
             limit = families.max_packed_tokens(self.config)
             if limit is None or layout.num_tokens <= limit:
                 return self._shared(rows, layout, media)
         return self._separate([Answered(row.prompt, (answer,)) for row in rows for answer in row.answers], media)
+
+    def _apart(
+        self, rows: Sequence[Answered], shown: Sequence[bool], *, shared: bool, media: MediaStore | None
+    ) -> _Read:
+        """Read the rows that show clips in a pass of their own."""
+        order = sorted(range(len(rows)), key=lambda i: shown[i])
+        first, second = (
+            self._read([rows[i] for i in order if shown[i] is kind], shared=shared, media=media)
+            for kind in (False, True)
+        )
+        num_scored = torch.tensor([sum(map(len, rows[i].answers)) for i in order])
+        num_answers = torch.tensor([len(rows[i].answers) for i in order])
+        after = len(first.hidden)
+        return _Read(
+            torch.cat([first.hidden, second.hidden]),
+            torch.cat([first.predicting, second.predicting + after])[_ranks(order, num_scored)],
+            torch.cat([first.ends, second.ends + after])[_ranks(order, num_answers)],
+        )
 
     def _layout(self, rows: Sequence[Answered]) -> TreeLayout:
         trees = [
@@ -480,15 +502,20 @@ class Policy(nn.Module):
                 f"{self.encoder.name} reads media by layers of cross-attention, which is not supported. "
                 "Choose a model that reads them in its prompt, or drop the media."
             )
-        if {"pixel_values", "pixel_values_videos"} <= names.keys() and not families.mixes_clips(self.config):
+        if self._mistakes_clips(prompts):
             raise ModelError(
                 f"pictures and clips stand in one batch; {self.encoder.name} cannot tell them apart. "
-                "Train on them in runs of their own."
+                "Put them into batches of their own."
             )
         pieces = {n: [p.media_inputs[n] for p in prompts if n in p.media_inputs] for n in names}
         joined = {n: _join(values) for n, values in families.repointed(pieces).items()}
         dtype = self.bare.dtype
         return {n: v.to(self.device, dtype if v.is_floating_point() else None) for n, v in joined.items()}
+
+    def _mistakes_clips(self, prompts: Sequence[EncodedPrompt]) -> bool:
+        """Whether these prompts, taken together, show pictures and clips to a model that cannot tell them apart."""
+        names = {name for prompt in prompts for name in prompt.media_inputs}
+        return {_PICTURES, _CLIPS} <= names and not families.mixes_clips(self.config)
 
 
 def _predicting(layout: TreeLayout) -> Int[Tensor, " scored"]:
@@ -499,6 +526,11 @@ def _predicting(layout: TreeLayout) -> Int[Tensor, " scored"]:
             pieces.append(torch.tensor([trunk.stop - 1]))
             pieces.append(torch.arange(branch.start, branch.stop - 1))
     return torch.cat(pieces)
+
+
+def _ranks(order: Sequence[int], counts: Int[Tensor, " row"]) -> Int[Tensor, " entry"]:
+    """How the entries of rows that lie in this order, so many each, come to lie by the rows' numbers."""
+    return torch.tensor(order).repeat_interleave(counts).argsort(stable=True)
 
 
 def _pad_to(values: Tensor, length: int) -> Tensor:
