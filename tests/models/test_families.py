@@ -162,6 +162,12 @@ def test_a_family_that_cannot_share_runs_its_tower_once_for_all_rows(name: str) 
     assert "carry state along the row" in (families.why_not_shared(policy.config) or "")
 
 
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "smolvlm", "llava"])
+def test_a_pass_takes_pictures_and_clips_unless_they_come_apart_and_look_alike(name: str) -> None:
+    """SmolVLM's look alike, but its clips come as pictures."""
+    assert not zoo_policy(name).reads_clips_apart
+
+
 def test_features_are_known_by_what_is_shown_and_in_which_order() -> None:
     policy, rows = zoo_policy("qwen2_vl"), zoo_rows("qwen2_vl")
     both = next(row.prompt for row in rows if len(row.prompt.media_inputs) == 4)

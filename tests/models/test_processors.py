@@ -201,6 +201,7 @@ def test_pictures_and_clips_in_one_batch_are_computed_apart_where_they_cannot_be
     name: str, shared: bool, folder: Path
 ) -> None:
     policy = policy_of(name)
+    assert policy.reads_clips_apart
     policy.add_reward_head()
     assert policy.reward_head is not None
     torch.nn.init.normal_(policy.reward_head.weight, generator=torch.Generator().manual_seed(0))

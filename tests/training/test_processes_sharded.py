@@ -74,6 +74,7 @@ def test_a_checkpoint_of_spread_weights_is_read_by_one_that_has_them_whole(
         (DistributedType.FSDP, False, {}, "set fsdp_version: 2"),
         (DistributedType.FSDP, True, {"probes": True}, r"run\.probe_every=0"),
         (DistributedType.FSDP, True, {"attacks": True}, r"configs/ddp\.yaml"),
+        (DistributedType.FSDP, True, {"clips_apart": True}, "pictures and clips.*as many passes in every process"),
     ],
 )
 def test_what_cannot_be_spread_is_refused(
@@ -81,15 +82,15 @@ def test_what_cannot_be_spread_is_refused(
 ) -> None:
     launched: Any = SimpleNamespace(distributed_type=kind, is_fsdp2=is_fsdp2)
     with pytest.raises(UsageError, match=message):
-        check_launch(launched, **{"probes": False, "attacks": False, **asks})
+        check_launch(launched, **{"probes": False, "attacks": False, "clips_apart": False, **asks})
 
 
 @pytest.mark.parametrize("kind", [DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU])
-def test_whole_weights_allow_probes_and_attacks(kind: DistributedType) -> None:
+def test_whole_weights_allow_everything(kind: DistributedType) -> None:
     launched: Any = SimpleNamespace(distributed_type=kind, is_fsdp2=False)
-    check_launch(launched, probes=True, attacks=True)
+    check_launch(launched, probes=True, attacks=True, clips_apart=True)
     launched = SimpleNamespace(distributed_type=DistributedType.FSDP, is_fsdp2=True)
-    check_launch(launched, probes=False, attacks=False)
+    check_launch(launched, probes=False, attacks=False, clips_apart=False)
 
 
 def test_accelerate_reads_every_configuration_that_is_shipped() -> None:

@@ -149,6 +149,11 @@ class Policy(nn.Module):
         of_towers = {id(p) for tower in towers for p in tower.parameters()}
         return "towers" if towers and not trained & of_towers else None
 
+    @property
+    def reads_clips_apart(self) -> bool:
+        """Whether pictures and clips of one batch need a pass each."""
+        return _CLIPS in inspect.signature(self.bare.forward).parameters and not families.mixes_clips(self.config)
+
     def add_reward_head(self) -> None:
         """Let the policy rate answers; it rates everything 0 until it is trained.
 

@@ -119,7 +119,13 @@ class Trainer:
         self._accelerator = make_accelerator(settings.device, settings.precision)
         self._is_sharded = is_sharded(self._accelerator)
         attacks = any(isinstance(input, Adversarial) for input in method.inputs.values())
-        check_launch(self._accelerator, probes=self.probe is not None, attacks=attacks)
+        shown = {medium.kind for item in items for medium in item.record.media}
+        check_launch(
+            self._accelerator,
+            probes=self.probe is not None,
+            attacks=attacks,
+            clips_apart=policy.reads_clips_apart and {"image", "video"} <= shown,
+        )
         if is_zero(self._accelerator):
             check_zero(self._accelerator, settings)
         self._whole = policy

@@ -22,8 +22,11 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return bool(accelerator.distributed_type == DistributedType.FSDP)
 
 
-def check_launch(accelerator: Accelerator, *, probes: bool, attacks: bool) -> None:
+def check_launch(accelerator: Accelerator, *, probes: bool, attacks: bool, clips_apart: bool) -> None:
     """Refuse what cannot work the way the launcher was told to spread the weights.
+
+    Args:
+        clips_apart: Whether pictures and clips of one batch need a pass each.
 
     Raises:
         UsageError: Says what to choose instead.
@@ -36,6 +39,11 @@ def check_launch(accelerator: Accelerator, *, probes: bool, attacks: bool) -> No
         raise UsageError("probes need whole weights, and FSDP spreads them; use --set run.probe_every=0.")
     if attacks:
         raise UsageError("adversarial inputs need whole weights, and FSDP spreads them; launch with configs/ddp.yaml.")
+    if clips_apart:  # a process that has both would gather layers for which the others do not come
+        raise UsageError(
+            "the data have pictures and clips, which this model takes in passes of their own, and FSDP needs as many "
+            "passes in every process; launch with configs/ddp.yaml, or train on them in runs of their own."
+        )
 
 
 def twin_to_shard(policy: Policy, accelerator: Accelerator) -> Policy:
