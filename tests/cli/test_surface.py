@@ -31,7 +31,8 @@ FLAGS = {
     },
     "eval": {
         "benchmarks", "--model", "--out", "--limit", "--scorer", "--judge", "--rubric", "--allow-failing-judge",
-        "--assets", "--frames", "--batch-size", "--shard", "--retry-failed",
+        "--budget-calls", "--budget-usd", "--price-prompt", "--price-completion", "--assets", "--frames",
+        "--batch-size", "--shard", "--retry-failed",
     },
     "score": {"benchmark", "--responses", "--judgements", "--native", "--scorer", "--assets", "--json"},
     "compare": {"runs", "--out"},

@@ -332,6 +332,55 @@ def judge_of_quality(body: dict[str, Any]) -> str:
     return f"The order means nothing.\nVerdict: {verdict}"
 
 
+def test_a_judge_within_eval_has_a_budget_and_says_what_it_cost(
+    run: Run, server: FaultyServer, duel: Path, tmp_path: Path
+) -> None:
+    server.behaviors["model"] = saying(lambda body: "good")
+    server.behaviors["judge"] = saying(judge_of_quality)
+    command = [
+        "eval", "wildvision", "--model", f"{server.url('model')}#m", "--judge", f"{server.url('judge')}#j", "--assets",
+        duel, "--out", tmp_path / "out",
+    ]  # fmt: skip
+    found = run(*command, "--budget-calls", 40, "--price-prompt", 1, "--price-completion", 5)
+    assert found.code == 4 and "wildvision is answered but not scored: the budget of 40 calls is spent" in found.err
+    assert server.hits["judge"] == 40 and re.search(
+        r"^40 calls, .* USD; 0 answers were known$", found.out, re.MULTILINE
+    )
+    assert not (tmp_path / "out" / "wildvision" / "scores.json").exists()
+    found = run(*command)
+    assert found.code == 0 and server.hits["model"] == 24
+    paid = server.hits["judge"]
+    assert run("eval", *command[1:-1], tmp_path / "anew").code == 0
+    assert server.hits["judge"] - paid == paid  # what the budget bought was not asked again
+
+
+def test_a_judge_within_eval_that_fails_its_canaries_ends_with_their_status(
+    run: Run, server: FaultyServer, duel: Path, tmp_path: Path
+) -> None:
+    server.behaviors["model"] = saying(lambda body: "good")
+    server.behaviors["judge"] = saying(lambda body: "Verdict: 1 better")
+    found = run(
+        "eval", "wildvision", "--model", f"{server.url('model')}#m", "--judge", f"{server.url('judge')}#j", "--assets",
+        duel, "--out", tmp_path,
+    )  # fmt: skip
+    assert found.code == 3 and "wildvision is answered but not scored" in found.err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--budget-calls", 5), "a budget is the judge's; name one with --judge"),
+        (("--judge", "fake", "--budget-usd", 1), "needs the prices"),
+        (("--judge", "fake", "--price-prompt", 1), "go together"),
+    ],
+)
+def test_a_budget_that_nobody_could_keep_is_refused(
+    run: Run, tmp_path: Path, more: tuple[object, ...], message: str
+) -> None:
+    found = run("eval", YES_NO, "--model", "http://127.0.0.1:1/v1#m", "--out", tmp_path, *more)
+    assert found.code == 2 and message in found.err
+
+
 def test_answers_are_judged_scored_and_compared_from_end_to_end(
     run: Run, server: FaultyServer, duel: Path, tmp_path: Path
 ) -> None:

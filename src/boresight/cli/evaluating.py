@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boresight.cli.answerers import judge_named, model_named
-from boresight.cli.judging import AllowFailing
+from boresight.cli.judging import (
+    AllowFailing,
+    BudgetCalls,
+    BudgetUsd,
+    PriceCompletion,
+    PricePrompt,
+    budget_of,
+    show_cost,
+)
 from boresight.cli.scoring import AssetsFolder
 from boresight.cli.terminal import Terminal
-from boresight.errors import EXIT_USAGE, UsageError
+from boresight.errors import UsageError
 
 if TYPE_CHECKING:
     from boresight.models.chat import Answerer
+    from boresight.models.spending import Budget
     from boresight.studies.respond import Shard
 
 Model = Annotated[str, typer.Option(help="Model folder, an id that transformers can resolve, or a server's URL#MODEL.")]
@@ -85,6 +94,10 @@ def evaluate(
     ] = None,
     rubric: Annotated[str, typer.Option(help="own, or official (the authors' prompt, from their assets).")] = "own",
     allow_failing_judge: AllowFailing = False,
+    budget_calls: BudgetCalls = None,
+    budget_usd: BudgetUsd = None,
+    price_prompt: PricePrompt = None,
+    price_completion: PriceCompletion = None,
     assets: AssetsFolder = None,
     frames: Frames = None,
     batch_size: BatchSize = 16,
@@ -96,6 +109,9 @@ def evaluate(
     from boresight.studies.evaluate import evaluate as run
 
     terminal = Terminal()
+    budget = budget_of(budget_calls, budget_usd, price_prompt, price_completion)
+    if judge is None and (budget_calls, budget_usd) != (None, None):
+        raise UsageError("a budget is the judge's; name one with --judge.")
     job = Evaluation(
         benchmarks=tuple(benchmarks),
         out=out,
@@ -110,28 +126,31 @@ def evaluate(
         retry_failed=retry_failed,
     )
     prompts = prepare(job)
-    waiting = False
-    with model_named(model) as answerer, _judge(judge, out) as judging, terminal.progress() as work:
+    codes = []
+    with model_named(model) as answerer, _judge(judge, out, budget) as judging, terminal.progress() as work:
         for found in run(job, prompts, answerer, judging, work):
             if found.scored:
                 terminal.scores(found.scored.to_json())
             else:
-                waiting = True
+                codes.append(found.exit_code)
                 terminal.error(f"{found.benchmark} is answered but not scored: {found.waits_for}")
-    if waiting and job.shard is None:
-        raise typer.Exit(EXIT_USAGE)
+    if codes and job.shard is None:
+        raise typer.Exit(min(codes))
 
 
 @contextmanager
-def _judge(judge: str | None, out: Path) -> Iterator[Answerer | None]:
-    """A judge whose answers are remembered, so that a run that goes on pays for nothing twice."""
+def _judge(judge: str | None, out: Path, budget: Budget) -> Iterator[Answerer | None]:
+    """A judge whose answers are remembered, so that a run that goes on pays for nothing twice; says what it cost."""
     if judge is None:
         yield None
         return
     from boresight.judges.cache import Cached
 
-    with judge_named(judge) as answerer, Cached(answerer, out / "judge.cache.sqlite") as cached:
-        yield cached
+    with judge_named(judge, budget=budget) as answerer, Cached(answerer, out / "judge.cache.sqlite") as cached:
+        try:
+            yield cached
+        finally:
+            show_cost(Terminal(), answerer, cached.hits)
 
 
 def _shard(text: str | None) -> Shard | None:

@@ -22,6 +22,11 @@ AllowFailing = Annotated[
     bool, typer.Option("--allow-failing-judge", help="Go on with a judge that answers most canaries wrong.")
 ]
 
+BudgetCalls = Annotated[int | None, typer.Option(help="Most calls of a judge's server; every try counts.")]
+BudgetUsd = Annotated[float | None, typer.Option(help="Most money for judging; needs both prices.")]
+PricePrompt = Annotated[float | None, typer.Option(help="USD for a million prompt tokens.")]
+PriceCompletion = Annotated[float | None, typer.Option(help="USD for a million completion tokens.")]
+
 
 def judge(
     benchmark: Bench,
@@ -31,10 +36,10 @@ def judge(
     rubric: Annotated[str, typer.Option(help="own, or official (the authors' prompt, from their assets).")] = "own",
     assets: AssetsFolder = None,
     limit: Annotated[int | None, typer.Option(help="The first so many only; 0 asks the canaries alone.", min=0)] = None,
-    budget_calls: Annotated[int | None, typer.Option(help="Most calls of a server; every try counts.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(help="Most money; needs both prices.")] = None,
-    price_prompt: Annotated[float | None, typer.Option(help="USD for a million prompt tokens.")] = None,
-    price_completion: Annotated[float | None, typer.Option(help="USD for a million completion tokens.")] = None,
+    budget_calls: BudgetCalls = None,
+    budget_usd: BudgetUsd = None,
+    price_prompt: PricePrompt = None,
+    price_completion: PriceCompletion = None,
     key_variable: Annotated[
         str, typer.Option(metavar="NAME", help="Environment variable with the server's key.")
     ] = "BORESIGHT_API_KEY",
@@ -54,7 +59,7 @@ def judge(
 
     terminal = Terminal()
     limits = Limits(concurrency=concurrency, deadline_s=deadline, try_s=min(Limits().try_s, deadline))
-    budget = _budget(budget_calls, budget_usd, price_prompt, price_completion)
+    budget = budget_of(budget_calls, budget_usd, price_prompt, price_completion)
     job = Judging(
         benchmark=benchmark,
         responses=responses,
@@ -73,12 +78,19 @@ def judge(
     ):
         judged = judge_responses(job, cached, work)
     _show(terminal, judged, out)
-    _show_cost(terminal, answerer, cached.hits)
+    show_cost(terminal, answerer, cached.hits)
     if judged.stopped is not None:
         raise judged.stopped
 
 
-def _budget(calls: int | None, usd: float | None, price_prompt: float | None, price_completion: float | None) -> Budget:
+def budget_of(
+    calls: int | None, usd: float | None, price_prompt: float | None, price_completion: float | None
+) -> Budget:
+    """What a judge may cost.
+
+    Raises:
+        UsageError: If it could not be kept.
+    """
     from boresight.models.spending import Budget, Prices
 
     if (price_prompt is None) != (price_completion is None):
@@ -108,7 +120,8 @@ def _show(terminal: Terminal, judged: Judged, out: Path) -> None:
             terminal.line(f"WARNING the judge {finding}")
 
 
-def _show_cost(terminal: Terminal, answerer: Answerer | Remote, hits: int) -> None:
+def show_cost(terminal: Terminal, answerer: Answerer | Remote, hits: int) -> None:
+    """Say what a server was asked and what that cost."""
     from boresight.models.remote import Remote
 
     if isinstance(answerer, Remote):

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from boresight.benchmarks._benchmark import Assets
-from boresight.errors import InputError, UsageError
+from boresight.errors import EXIT_USAGE, InputError, UsageError
 from boresight.files import alone
 from boresight.models.chat import Answerer, Decoding
 from boresight.studies.judge import OWN, Judging, judge_responses
@@ -71,6 +71,8 @@ class Evaluated:
     scored: Scored | None = None
     waits_for: str = ""
     """What must come before it can be scored."""
+    exit_code: int = EXIT_USAGE
+    """With which a run ends that waits for this."""
 
 
 def prepare(job: Evaluation) -> dict[str, Prompts]:
@@ -139,7 +141,7 @@ def _score(
                 batch_size=job.batch_size,
             )
             if stopped := judge_responses(judging, judge, progress).stopped:
-                return evaluated(waits_for=str(stopped))
+                return evaluated(waits_for=str(stopped), exit_code=stopped.exit_code)
         judged = judgements if judgements.exists() else None
         inputs = Inputs(responses=responses, judgements=judged, assets=assets)
         scored = score(name, inputs, job.scorer)
