@@ -176,7 +176,10 @@ def test_a_prediction_of_an_unknown_question_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scorer", ["official", "clean"])
 def test_a_million_answers_would_take_less_than_a_minute(scorer: str) -> None:
-    """20,000 answers have 1.2 s of CPU time at that rate; `python -m perf.scoring_speed` measures all."""
+    """20,000 answers have 1.2 s of CPU time at that rate; `python -m perf.scoring_speed` measures all.
+
+    The fastest of three, for others compute beside this one: on a quiet machine under 0.4 s.
+    """
     forms = (
         "{}",
         "({})",
@@ -185,6 +188,9 @@ def test_a_million_answers_would_take_less_than_a_minute(scorer: str) -> None:
         "It must be Matilda, I think",
     )
     responses = tuple(asked(forms[i % 5].format("ABCD"[i % 4]), number=i) for i in range(20_000))
-    start = time.process_time()
-    mmmu.MEMBER.scorers[scorer](Submission(responses=responses), ASSETS)
-    assert time.process_time() - start < 1.2
+    took = []
+    for _ in range(3):
+        start = time.process_time()
+        mmmu.MEMBER.scorers[scorer](Submission(responses=responses), ASSETS)
+        took.append(time.process_time() - start)
+    assert min(took) < 1.2

@@ -118,7 +118,7 @@ def test_a_request_without_a_usable_answer_fails_alone_with_the_reason(
 def test_a_server_that_never_finishes_is_left_at_the_deadline(server: FaultyServer, name: str) -> None:
     began = time.monotonic()
     (response,) = ask(server, name, limits=dataclasses.replace(QUICK, tries=20))
-    assert time.monotonic() - began < QUICK.deadline_s + 0.5
+    assert time.monotonic() - began < 4 * QUICK.deadline_s  # 20 tries would take 8 s
     assert response.status == "failed"
     assert "no whole answer within" in response.reason
     assert 2 <= server.hits[name] <= 3  # a try ends before the deadline, so that another one has a chance
@@ -186,8 +186,8 @@ def test_failures_between_successes_do_not_end_the_run(server: FaultyServer) -> 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(server: FaultyServer) -> None:
     began = time.monotonic()
-    ask(server, "429-hour")
-    assert time.monotonic() - began < 0.5 * QUICK.deadline_s
+    ask(server, "429-hour", limits=dataclasses.replace(QUICK, deadline_s=30.0))
+    assert time.monotonic() - began < 10
 
 
 def test_the_wait_that_a_server_asks_for_is_kept_by_all_calls(server: FaultyServer) -> None:
@@ -407,5 +407,5 @@ def test_a_consumer_that_stops_early_leaves_no_call_behind(server: FaultyServer)
     answers = remote.answer((request(str(n)) for n in range(100)), Decoding())
     next(answers)
     answers.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 10  # a call left behind would take 60 s
     assert server.hits["stops"] <= 5
