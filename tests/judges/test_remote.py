@@ -26,9 +26,11 @@ from boresight.records import Message, Part
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.allow_hosts(["127.0.0.1"])]
 
-QUICK = Limits(
-    deadline_s=0.9, try_s=0.4, tries=3, first_wait_s=0.01, max_wait_s=0.05, max_bytes=1_000_000, concurrency=4
-)
+STEADY = Limits(tries=3, first_wait_s=0.01, max_wait_s=0.05, max_bytes=1_000_000, concurrency=4)
+"""Tries of a minute, as users have them: calls are counted, and a busy machine must not make one more."""
+
+QUICK = dataclasses.replace(STEADY, deadline_s=0.9, try_s=0.4)
+"""For servers that hang."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def request(id: str = "1", text: str = "Which?", *images: Image.Image) -> Reques
 
 
 def ask(server: FaultyServer, name: str, count: int = 1, **options: object) -> list[Response]:
-    remote = Remote(Server(url=server.url(name), model="m"), seed=0, **{"limits": QUICK, **options})  # type: ignore[arg-type]
+    remote = Remote(Server(url=server.url(name), model="m"), seed=0, **{"limits": STEADY, **options})  # type: ignore[arg-type]
     requests = [request(str(number)) for number in range(count)]
     return list(remote.answer(requests, Decoding(max_new_tokens=8)))
 
@@ -68,7 +70,7 @@ def test_there_are_more_behaviors_than_the_26_that_were_seen() -> None:
     ("name", "hits"),
     [
         ("well", 1), ("429-seconds", 2), ("429-plain", 2), ("429-garbage", 2), ("429-date", 2), ("502-once", 2),
-        ("503-once", 2), ("529-once", 2), ("hang-once", 2), ("reset-once", 2), ("short-once", 2), ("html-type", 1),
+        ("503-once", 2), ("529-once", 2), ("reset-once", 2), ("short-once", 2), ("html-type", 1),
         ("other-name", 2),
     ],
 )  # fmt: skip
@@ -76,6 +78,12 @@ def test_what_passes_is_tried_again_until_it_is_answered(server: FaultyServer, n
     (response,) = ask(server, name)
     assert (response.status, response.text, response.num_tokens) == ("complete", "Verdict: 1", 10)
     assert server.hits[name] == hits
+
+
+def test_a_server_that_hangs_once_is_asked_again(server: FaultyServer) -> None:
+    """It hangs for 1.5 s."""
+    (response,) = ask(server, "hang-once", limits=dataclasses.replace(STEADY, try_s=1.0))
+    assert response.status == "complete" and server.hits["hang-once"] == 2
 
 
 @pytest.mark.parametrize(
@@ -118,7 +126,7 @@ def test_a_request_without_a_usable_answer_fails_alone_with_the_reason(
 def test_a_server_that_never_finishes_is_left_at_the_deadline(server: FaultyServer, name: str) -> None:
     began = time.monotonic()
     (response,) = ask(server, name, limits=dataclasses.replace(QUICK, tries=20))
-    assert time.monotonic() - began < 4 * QUICK.deadline_s  # 20 tries would take 8 s
+    assert time.monotonic() - began < QUICK.deadline_s + 0.5
     assert response.status == "failed"
     assert "no whole answer within" in response.reason
     assert 2 <= server.hits[name] <= 3  # a try ends before the deadline, so that another one has a chance
@@ -128,7 +136,7 @@ def test_a_server_that_never_finishes_is_left_at_the_deadline(server: FaultyServ
 def test_wrong_settings_end_the_run_at_the_first_call(server: FaultyServer, name: str) -> None:
     with pytest.raises(ServerError, match="refuses model 'm'") as caught:
         ask(server, name, 100)
-    assert server.hits[name] <= QUICK.concurrency
+    assert server.hits[name] <= STEADY.concurrency
     assert KEY not in str(caught.value) + repr(caught.value)
     assert caught.value.__cause__ is None
 
@@ -159,7 +167,7 @@ def test_an_answer_without_a_verdict_is_told_as_what_it_is(
 
 
 def test_nobody_listening_is_a_failure_and_no_hang() -> None:
-    remote = Remote(Server(url="http://127.0.0.1:9/v1", model="m"), limits=QUICK)
+    remote = Remote(Server(url="http://127.0.0.1:9/v1", model="m"), limits=STEADY)
     (response,) = remote.answer([request()], Decoding())
     assert response.status == "failed" and "ConnectError" in response.reason
 
@@ -178,6 +186,19 @@ def test_a_dead_server_ends_the_run_instead_of_failing_every_item(server: Faulty
     assert server.hits["500"] <= 6 + 2
 
 
+def test_failures_at_one_moment_are_told_as_the_limit_that_they_reach(server: FaultyServer) -> None:
+    everyone = threading.Barrier(8)
+
+    def fail(handler: Any, hit: int, body: dict[str, Any]) -> None:
+        everyone.wait(10)
+        BEHAVIORS["413"](handler, hit, body)
+
+    server.behaviors["together"] = fail
+    for _ in range(10):
+        with pytest.raises(ServerError, match="^3 requests in a row failed"):
+            ask(server, "together", 8, limits=Limits(concurrency=8, failures_in_a_row=3))
+
+
 def test_failures_between_successes_do_not_end_the_run(server: FaultyServer) -> None:
     server.behaviors["every-other"] = lambda h, n, r: BEHAVIORS["413" if n % 2 else "well"](h, n, r)
     responses = ask(server, "every-other", 12, limits=Limits(concurrency=1, failures_in_a_row=2))
@@ -186,8 +207,8 @@ def test_failures_between_successes_do_not_end_the_run(server: FaultyServer) -> 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(server: FaultyServer) -> None:
     began = time.monotonic()
-    ask(server, "429-hour", limits=dataclasses.replace(QUICK, deadline_s=30.0))
-    assert time.monotonic() - began < 10
+    ask(server, "429-hour", limits=QUICK)
+    assert time.monotonic() - began < 0.5 * QUICK.deadline_s
 
 
 def test_the_wait_that_a_server_asks_for_is_kept_by_all_calls(server: FaultyServer) -> None:
@@ -249,7 +270,7 @@ def test_the_key_goes_into_the_header_and_nowhere_else(
     server: FaultyServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    remote = Remote(Server(url=server.url("400-key"), model="m"), limits=QUICK)
+    remote = Remote(Server(url=server.url("400-key"), model="m"), limits=STEADY)
     responses = list(remote.answer([request()], Decoding()))
     assert server.authorizations == [f"Bearer {KEY}"]
     printed = capfd.readouterr()
@@ -295,7 +316,7 @@ def test_a_picture_travels_as_the_pixels_that_the_trainer_sees(server: FaultySer
     out = io.BytesIO()
     Image.effect_noise((40, 30), 80).convert("RGB").save(out, "JPEG")
     seen = decode_image(out.getvalue()).image
-    remote = Remote(Server(url=server.url("well"), model="m"), limits=QUICK)
+    remote = Remote(Server(url=server.url("well"), model="m"), limits=STEADY)
     list(remote.answer([request("1", "What?", seen)], Decoding()))
     first, second = server.bodies[0]["messages"][0]["content"]
     head, _, data = first["image_url"]["url"].partition(",")
@@ -305,7 +326,7 @@ def test_a_picture_travels_as_the_pixels_that_the_trainer_sees(server: FaultySer
 
 
 def test_a_budget_of_calls_is_never_exceeded_and_what_it_bought_is_given(server: FaultyServer) -> None:
-    remote = Remote(Server(url=server.url("well"), model="m"), limits=QUICK, budget=Budget(max_calls=5))
+    remote = Remote(Server(url=server.url("well"), model="m"), limits=STEADY, budget=Budget(max_calls=5))
     got = []
     with pytest.raises(BudgetError, match="budget of 5 calls is spent"):
         got.extend(remote.answer((request(str(n)) for n in range(100)), Decoding()))
@@ -313,7 +334,7 @@ def test_a_budget_of_calls_is_never_exceeded_and_what_it_bought_is_given(server:
 
 
 def test_answers_come_before_the_budget_ends_the_run(server: FaultyServer) -> None:
-    remote = Remote(Server(url=server.url("well"), model="m"), limits=QUICK, budget=Budget(max_calls=5))
+    remote = Remote(Server(url=server.url("well"), model="m"), limits=STEADY, budget=Budget(max_calls=5))
     got = []
     with pytest.raises(BudgetError):
         for response in remote.answer((request(str(n)) for n in range(100)), Decoding()):
@@ -322,7 +343,7 @@ def test_answers_come_before_the_budget_ends_the_run(server: FaultyServer) -> No
 
 
 def test_tries_count_as_calls(server: FaultyServer) -> None:
-    remote = Remote(Server(url=server.url("500"), model="m"), limits=QUICK, budget=Budget(max_calls=2))
+    remote = Remote(Server(url=server.url("500"), model="m"), limits=STEADY, budget=Budget(max_calls=2))
     with pytest.raises(BudgetError):
         list(remote.answer([request()], Decoding()))
     assert server.hits["500"] == 2
@@ -331,14 +352,14 @@ def test_tries_count_as_calls(server: FaultyServer) -> None:
 def test_money_is_counted_by_the_tokens_that_the_server_tells(server: FaultyServer) -> None:
     """100 prompt tokens at 1 USD and 10 completion tokens at 5 USD a million: 0.00015 USD a call."""
     budget = Budget(max_usd=1.0, prices=Prices(prompt_usd=1.0, completion_usd=5.0))
-    remote = Remote(Server(url=server.url("well"), model="m"), limits=QUICK, budget=budget)
+    remote = Remote(Server(url=server.url("well"), model="m"), limits=STEADY, budget=budget)
     list(remote.answer([request(str(n)) for n in range(4)], Decoding()))
     assert remote.ledger.usd == pytest.approx(4 * 0.00015)
 
 
 def test_a_budget_of_money_holds_for_calls_made_at_once(server: FaultyServer) -> None:
     budget = Budget(max_usd=0.001, prices=Prices(prompt_usd=1.0, completion_usd=5.0))
-    remote = Remote(Server(url=server.url("well"), model="m"), limits=QUICK, budget=budget)
+    remote = Remote(Server(url=server.url("well"), model="m"), limits=STEADY, budget=budget)
     with pytest.raises(BudgetError, match="does not cover"):
         list(remote.answer((request(str(n), "x" * 100) for n in range(100)), Decoding(max_new_tokens=10)))
     assert remote.ledger.usd <= 0.001
@@ -369,7 +390,7 @@ def test_a_call_whose_price_never_becomes_known_is_charged_what_it_reserved() ->
 
 def test_a_call_that_the_server_refuses_costs_nothing(server: FaultyServer) -> None:
     budget = Budget(prices=Prices(prompt_usd=1.0, completion_usd=5.0))
-    remote = Remote(Server(url=server.url("400-context"), model="m"), limits=QUICK, budget=budget)
+    remote = Remote(Server(url=server.url("400-context"), model="m"), limits=STEADY, budget=budget)
     list(remote.answer([request()], Decoding()))
     assert (remote.ledger.calls, remote.ledger.usd) == (1, 0.0)
 
@@ -407,5 +428,5 @@ def test_a_consumer_that_stops_early_leaves_no_call_behind(server: FaultyServer)
     answers = remote.answer((request(str(n)) for n in range(100)), Decoding())
     next(answers)
     answers.close()  # type: ignore[attr-defined]
-    assert time.monotonic() - began < 10  # a call left behind would take 60 s
+    assert time.monotonic() - began < 1.0
     assert server.hits["stops"] <= 5

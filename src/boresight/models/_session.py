@@ -134,9 +134,9 @@ class Session:
 
     def _note_failure(self, reason: str) -> None:
         self._failures_in_a_row += 1
-        if self._failures_in_a_row >= self._limits.failures_in_a_row:
+        if self._failures_in_a_row >= (most := self._limits.failures_in_a_row):  # calls at once can go beyond it
             raise ServerError(
-                f"{self._failures_in_a_row} requests in a row failed at {self._server.url}, the last one with:"
+                f"{most} requests in a row failed at {self._server.url}, the last one with:"
                 f" {reason}. Every answer so far is kept; run again when the server is well."
             )
 
