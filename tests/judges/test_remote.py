@@ -195,7 +195,7 @@ def test_failures_at_one_moment_are_told_as_the_limit_that_they_reach(server: Fa
 
     server.behaviors["together"] = fail
     for _ in range(10):
-        with pytest.raises(ServerError, match="^3 requests in a row failed"):
+        with pytest.raises(ServerError, match=r"^3 requests in a row failed"):
             ask(server, "together", 8, limits=Limits(concurrency=8, failures_in_a_row=3))
 
 

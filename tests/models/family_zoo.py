@@ -573,11 +573,14 @@ def skip_if_misjudged(policy: Policy) -> None:
         pytest.skip("this transformers leaves out the last soft cap of PaliGemma; the preflight refuses it")
 
 
-def scored(policy: Policy, rows: Any, **options: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def scored(
+    policy: Policy, rows: Any, weights: torch.Tensor | None = None, **options: Any
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Log-probabilities, and gradients of a sum with a different weight for each."""
     policy.zero_grad(set_to_none=True)
     logps = policy(rows, **options)
-    (logps * torch.linspace(-1, 1, len(logps), dtype=logps.dtype)).sum().backward()
+    weights = torch.linspace(-1, 1, len(logps), dtype=logps.dtype) if weights is None else weights
+    (logps * weights).sum().backward()
     return logps.detach(), gradients(policy)
 
 

@@ -203,8 +203,7 @@ def test_pictures_and_clips_in_one_batch_are_computed_apart_where_they_cannot_be
     policy = policy_of(name)
     assert policy.reads_clips_apart
     policy.add_reward_head()
-    assert policy.reward_head is not None
-    torch.nn.init.normal_(policy.reward_head.weight, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(policy.get_parameter("reward_head.weight"), generator=torch.Generator().manual_seed(0))
     pictures, clips = conversations("image"), conversations("video")
     forest = forest_of(policy, folder, pictures[0], clips[0], pictures[1], clips[2])
     with torch.no_grad():
@@ -220,13 +219,34 @@ def test_pictures_and_clips_in_one_batch_are_computed_apart_where_they_cannot_be
 
 
 @pytest.mark.parametrize("name", ["glm4v", "molmo2"])
-def test_gradients_of_pictures_and_clips_in_one_batch_are_those_of_each(name: str, folder: Path) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_gradients_of_pictures_and_clips_in_one_batch_are_those_of_each(name: str, shared: bool, folder: Path) -> None:
     policy = policy_of(name)
-    forest = forest_of(policy, folder, conversations("video")[0], conversations("image")[0])
-    shared, shared_gradients = scored(policy, forest.rows, shared=True)
-    alone, alone_gradients = scored(policy, forest.rows, shared=False)
-    assert largest(shared, alone) < 1e-10
-    assert differing(shared_gradients, alone_gradients, gradient_tolerance(name)) == {}
+    forest = forest_of(
+        policy, folder, *(c[i] for i in (0, 2) for c in (conversations("video"), conversations("image")))
+    )
+    counts = [sum(map(len, row.answers)) for row in forest.rows]
+    weights = torch.linspace(-1, 1, sum(counts), dtype=torch.float64)
+    logps, gradients = scored(policy, forest.rows, weights, shared=shared)
+    each = [scored(policy, [row], w, shared=shared) for row, w in zip(forest.rows, weights.split(counts), strict=True)]
+    assert largest(logps, torch.cat([alone for alone, _ in each])) < 1e-10
+    sums = {name: torch.stack([found[name] for _, found in each if name in found]).sum(0) for name in gradients}
+    assert differing(gradients, sums, gradient_tolerance(name)) == {}
+
+
+@pytest.mark.parametrize("name", ["glm4v", "molmo2"])
+def test_answers_to_pictures_and_clips_are_generated_in_one_batch(name: str, folder: Path) -> None:
+    policy = policy_of(name)
+    read = PictureCache(Resolver(root=folder).read_medium)
+    media = {"a.mp4": "video", "a.png": "image", "b.mp4": "video", "b.png": "image"}
+    requests = [
+        Request(id=uri, messages=(turn("user", uri, "what is it"),), images=(read(Media(id="m", kind=kind, uri=uri)),))
+        for uri, kind in media.items()
+    ]
+    decoding = Decoding(max_new_tokens=8, batch_size=4)
+    found = list(generate(policy, requests, decoding))
+    assert [answer.id for answer in found] == list(media)
+    assert found == [next(iter(generate(policy, [request], decoding))) for request in requests]
 
 
 def test_what_a_processor_refuses_is_told_with_the_record(folder: Path) -> None:

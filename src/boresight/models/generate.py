@@ -43,31 +43,39 @@ def _batch(policy: Policy, batch: Sequence[Request], decoding: Decoding, start: 
     prompts = [policy.encoder.prompt(r.messages, r.images) for r in batch]
     for prompt in prompts:
         policy.encoder.check_length(prompt, {})
-    inputs = _left_padded(policy, prompts)
+    said: dict[int, list[int]] = {}
+    with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
+        torch.manual_seed(decoding.seed * 1_000_003 + start)
+        for members in policy.passes(prompts):
+            said.update(zip(members, _continued(policy, [prompts[i] for i in members], decoding), strict=True))
     ends = policy.encoder.end_of_turn_ids
+    for row, request in enumerate(batch):
+        end = next((i for i, token in enumerate(said[row]) if token in ends), None)
+        answer = said[row][:end]
+        yield Response(
+            id=request.id,
+            text=policy.encoder.decode(answer),
+            num_tokens=len(answer),
+            status="truncated" if end is None else "complete",
+        )
+
+
+def _continued(policy: Policy, prompts: Sequence[EncodedPrompt], decoding: Decoding) -> list[list[int]]:
+    """What the model says after each prompt, token by token, with padding behind the end of its turn."""
     sampling: dict[str, Any] = {"do_sample": False}
     if decoding.temperature > 0:
         sampling = {"do_sample": True, "temperature": decoding.temperature, "top_k": 0, "top_p": 1.0}
-    with torch.random.fork_rng(devices=[policy.device] if policy.device.type == "cuda" else []):
-        torch.manual_seed(decoding.seed * 1_000_003 + start)
-        output = policy.model.generate(
-            **inputs,
-            **sampling,
-            max_new_tokens=decoding.max_new_tokens,
-            eos_token_id=list(ends),
-            pad_token_id=_pad_id(policy),
-            use_cache=True,
-        )
-    width = inputs["input_ids"].shape[1]
-    for request, ids in zip(batch, output[:, width:].tolist(), strict=True):
-        end = next((i for i, token in enumerate(ids) if token in ends), None)
-        said = ids if end is None else ids[:end]
-        yield Response(
-            id=request.id,
-            text=policy.encoder.decode(said),
-            num_tokens=len(said),
-            status="truncated" if end is None else "complete",
-        )
+    inputs = _left_padded(policy, prompts)
+    output = policy.model.generate(
+        **inputs,
+        **sampling,
+        max_new_tokens=decoding.max_new_tokens,
+        eos_token_id=list(policy.encoder.end_of_turn_ids),
+        pad_token_id=_pad_id(policy),
+        use_cache=True,
+    )
+    answers: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return answers
 
 
 def _left_padded(policy: Policy, prompts: Sequence[EncodedPrompt]) -> dict[str, Tensor]:

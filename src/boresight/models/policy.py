@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -151,8 +152,15 @@ class Policy(nn.Module):
 
     @property
     def reads_clips_apart(self) -> bool:
-        """Whether pictures and clips of one batch need a pass each."""
+        """Whether pictures and clips need a pass each, as the model takes both and cannot tell them apart."""
         return _CLIPS in inspect.signature(self.bare.forward).parameters and not families.mixes_clips(self.config)
+
+    def passes(self, prompts: Sequence[EncodedPrompt]) -> list[list[int]]:
+        """The prompts by their place, in groups that the model can read at once."""
+        shown = [set(prompt.media_inputs) for prompt in prompts]
+        if not (self.reads_clips_apart and {_PICTURES, _CLIPS} <= set().union(*shown)):
+            return [list(range(len(prompts)))]
+        return [[i for i, names in enumerate(shown) if (_CLIPS in names) is clips] for clips in (False, True)]
 
     def add_reward_head(self) -> None:
         """Let the policy rate answers; it rates everything 0 until it is trained.
@@ -256,33 +264,16 @@ class Policy(nn.Module):
     def _read(self, rows: Sequence[Answered], *, shared: bool, media: MediaStore | None) -> _Read:
         if media is not None and self.keeps is None:
             raise ModelError("nothing of media can be kept: the tower is being trained.")
-        shown = [_CLIPS in row.prompt.media_inputs for row in rows]
-        if len(set(shown)) == 2 and self._mistakes_clips([row.prompt for row in rows]):
-            return self._apart(rows, shown, shared=shared, media=media)
+        passes = self.passes([row.prompt for row in rows])
+        if len(passes) > 1:
+            reads = [self._read([rows[i] for i in members], shared=shared, media=media) for members in passes]
+            return _in_order(reads, rows, [i for members in passes for i in members])
         if shared:
             layout = self._layout(rows)
             limit = families.max_packed_tokens(self.config)
             if limit is None or layout.num_tokens <= limit:
                 return self._shared(rows, layout, media)
         return self._separate([Answered(row.prompt, (answer,)) for row in rows for answer in row.answers], media)
-
-    def _apart(
-        self, rows: Sequence[Answered], shown: Sequence[bool], *, shared: bool, media: MediaStore | None
-    ) -> _Read:
-        """Read the rows that show clips in a pass of their own."""
-        order = sorted(range(len(rows)), key=lambda i: shown[i])
-        first, second = (
-            self._read([rows[i] for i in order if shown[i] is kind], shared=shared, media=media)
-            for kind in (False, True)
-        )
-        num_scored = torch.tensor([sum(map(len, rows[i].answers)) for i in order])
-        num_answers = torch.tensor([len(rows[i].answers) for i in order])
-        after = len(first.hidden)
-        return _Read(
-            torch.cat([first.hidden, second.hidden]),
-            torch.cat([first.predicting, second.predicting + after])[_ranks(order, num_scored)],
-            torch.cat([first.ends, second.ends + after])[_ranks(order, num_answers)],
-        )
 
     def _layout(self, rows: Sequence[Answered]) -> TreeLayout:
         trees = [
@@ -507,20 +498,10 @@ class Policy(nn.Module):
                 f"{self.encoder.name} reads media by layers of cross-attention, which is not supported. "
                 "Choose a model that reads them in its prompt, or drop the media."
             )
-        if self._mistakes_clips(prompts):
-            raise ModelError(
-                f"pictures and clips stand in one batch; {self.encoder.name} cannot tell them apart. "
-                "Put them into batches of their own."
-            )
         pieces = {n: [p.media_inputs[n] for p in prompts if n in p.media_inputs] for n in names}
         joined = {n: _join(values) for n, values in families.repointed(pieces).items()}
         dtype = self.bare.dtype
         return {n: v.to(self.device, dtype if v.is_floating_point() else None) for n, v in joined.items()}
-
-    def _mistakes_clips(self, prompts: Sequence[EncodedPrompt]) -> bool:
-        """Whether these prompts, taken together, show pictures and clips to a model that cannot tell them apart."""
-        names = {name for prompt in prompts for name in prompt.media_inputs}
-        return {_PICTURES, _CLIPS} <= names and not families.mixes_clips(self.config)
 
 
 def _predicting(layout: TreeLayout) -> Int[Tensor, " scored"]:
@@ -533,9 +514,22 @@ def _predicting(layout: TreeLayout) -> Int[Tensor, " scored"]:
     return torch.cat(pieces)
 
 
-def _ranks(order: Sequence[int], counts: Int[Tensor, " row"]) -> Int[Tensor, " entry"]:
-    """How the entries of rows that lie in this order, so many each, come to lie by the rows' numbers."""
-    return torch.tensor(order).repeat_interleave(counts).argsort(stable=True)
+def _in_order(reads: Sequence[_Read], rows: Sequence[Answered], order: Sequence[int]) -> _Read:
+    """One reading of what was read in passes, by the rows' numbers.
+
+    Args:
+        order: Numbers of the rows as the passes took them.
+    """
+    starts = itertools.accumulate([len(read.hidden) for read in reads[:-1]], initial=0)
+    moved = [(read.predicting + start, read.ends + start) for read, start in zip(reads, starts, strict=True)]
+    taken = torch.tensor(order)
+    num_scored = torch.tensor([sum(map(len, rows[i].answers)) for i in order])
+    num_answers = torch.tensor([len(rows[i].answers) for i in order])
+    return _Read(
+        torch.cat([read.hidden for read in reads]),
+        torch.cat([predicting for predicting, _ in moved])[taken.repeat_interleave(num_scored).argsort(stable=True)],
+        torch.cat([ends for _, ends in moved])[taken.repeat_interleave(num_answers).argsort(stable=True)],
+    )
 
 
 def _pad_to(values: Tensor, length: int) -> Tensor:
