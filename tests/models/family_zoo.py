@@ -22,6 +22,7 @@ from boresight.models.fake import fake_llava
 from boresight.models.loading import make_policy
 from boresight.models.policy import Answered, Policy
 from engine_examples import TINY, gradients
+from float64 import Float64
 
 VOCAB = 400
 IMAGE, VIDEO, AUDIO, VISION_START, VISION_END, OTHER_START, OTHER_END = range(390, 397)
@@ -501,8 +502,8 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-OFFICIAL_NATS = {"paligemma": 1e-6}
-"""How near transformers' own numbers are, where it computes a softmax in float32."""
+NATS = GRADIENT = 1e-10
+"""How far two right ways may be apart: log-probabilities, and gradients as `differing` measures them."""
 
 # The oldest transformers that is supported lacks some of them.
 FAMILIES = {name: family for name, family in FAMILIES.items() if family.model in dir(transformers)}
@@ -578,7 +579,8 @@ def scored(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Log-probabilities, and gradients of a sum with a different weight for each."""
     policy.zero_grad(set_to_none=True)
-    logps = policy(rows, **options)
+    with Float64():
+        logps = policy(rows, **options)
     weights = torch.linspace(-1, 1, len(logps), dtype=logps.dtype) if weights is None else weights
     (logps * weights).sum().backward()
     return logps.detach(), gradients(policy)
@@ -586,8 +588,3 @@ def scored(
 
 def largest(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((first - second).abs().max())
-
-
-def gradient_tolerance(name: str) -> float:
-    """Relative; GLM-4V's tower interpolates a table of positions in float32, Gemma-4's norms are computed in it."""
-    return 5e-6 if name.startswith(("gemma4", "glm4v")) else 1e-6

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from family_zoo import FAMILIES, gradient_tolerance, largest, scored, zoo_policy, zoo_rows
+from family_zoo import FAMILIES, GRADIENT, largest, scored, zoo_policy, zoo_rows
 from torch import Tensor
 from torch.nn.attention import flex_attention
 
@@ -79,7 +79,7 @@ def test_flex_equals_segments_in_value_and_gradient(name: str, flex_backward: No
     flex, flex_gradients = scored(policy, rows)
     assert largest(flex, split) < 1e-10
     assert flex_gradients.keys() == split_gradients.keys()
-    assert differing(flex_gradients, split_gradients, gradient_tolerance(name)) == {}
+    assert differing(flex_gradients, split_gradients, GRADIENT) == {}
 
 
 @pytest.mark.parametrize("name", [n for n in SHARING if n not in LACKING])
@@ -91,7 +91,7 @@ def test_varlen_equals_segments_in_value_and_gradient(name: str, varlen_formula:
     assert varlen_formula
     assert largest(varlen, split) < 1e-10
     assert varlen_gradients.keys() == split_gradients.keys()
-    assert differing(varlen_gradients, split_gradients, gradient_tolerance(name)) == {}
+    assert differing(varlen_gradients, split_gradients, GRADIENT) == {}
 
 
 @pytest.mark.parametrize(("name", "lacking"), [(n, lacking) for n, lacking in LACKING.items() if n in FAMILIES])

@@ -9,8 +9,8 @@ import pytest
 import torch
 from family_zoo import (
     FAMILIES,
-    OFFICIAL_NATS,
-    gradient_tolerance,
+    GRADIENT,
+    NATS,
     largest,
     official,
     scored,
@@ -27,6 +27,7 @@ from boresight.models.reach import Reach
 from boresight.training.optimization import freeze
 from boresight.training.spec import Stage
 from engine_examples import differing
+from float64 import Float64
 
 SHARING = [name for name, family in FAMILIES.items() if family.expected != "separate"]
 SEPARATE = [name for name, family in FAMILIES.items() if family.expected == "separate"]
@@ -64,17 +65,15 @@ def test_shared_rows_equal_separate_rows_in_value_and_gradient(name: str) -> Non
     alone, alone_gradients = scored(policy, rows, shared=False)
     assert largest(shared, alone) < 1e-10
     assert shared_gradients.keys() == alone_gradients.keys()
-    assert differing(shared_gradients, alone_gradients, gradient_tolerance(name)) == {}
+    assert differing(shared_gradients, alone_gradients, GRADIENT) == {}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_rows_score_as_transformers_scores_each_answer(name: str) -> None:
     policy, rows = zoo_policy(name), zoo_rows(name)
     skip_if_misjudged(policy)
-    with torch.no_grad():
-        expected = official(policy, rows)
-        found = policy(rows, shared=name in SHARING)
-    assert largest(found, expected) < OFFICIAL_NATS.get(name, 1e-10)
+    with torch.no_grad(), Float64():
+        assert largest(policy(rows, shared=name in SHARING), official(policy, rows)) < NATS
 
 
 @pytest.mark.parametrize("name", WRITTEN_OUT)
@@ -94,7 +93,7 @@ def test_separate_rows_share_media_in_value_and_gradient(name: str) -> None:
     plain, plain_gradients = scored(policy, rows, shared=False)
     assert largest(reused, plain) < 1e-10
     assert reused_gradients.keys() == plain_gradients.keys()
-    assert differing(reused_gradients, plain_gradients, gradient_tolerance(name)) == {}
+    assert differing(reused_gradients, plain_gradients, GRADIENT) == {}
 
 
 @pytest.mark.parametrize("name", KEEPING)
@@ -132,7 +131,7 @@ def test_a_projector_learns_the_same_from_what_its_tower_said_before(name: str) 
         found, gradients = scored(policy, rows, shared=name in SHARING, media=kept)
         assert bool(looks) == looking and largest(found, plain) < 1e-10
         assert gradients.keys() == plain_gradients.keys()
-        assert differing(gradients, plain_gradients, gradient_tolerance(name)) == {}
+        assert differing(gradients, plain_gradients, GRADIENT) == {}
         looks.clear()
     held = {type(one) for one in kept.values()}
     assert held == {TowerOutputs if policy.keeps == "towers" else MediaFeatures}

@@ -14,8 +14,8 @@ import torch
 import transformers
 from family_zoo import (
     FAMILIES,
-    OFFICIAL_NATS,
-    gradient_tolerance,
+    GRADIENT,
+    NATS,
     largest,
     official,
     scored,
@@ -40,6 +40,7 @@ from boresight.training.pictures import PictureCache
 from boresight.training.preflight import blanked, preflight
 from clip_zoo import clip, recording, tone
 from engine_examples import PAIR, differing
+from float64 import Float64
 
 pytestmark = pytest.mark.filterwarnings(  # of processors that hand tensors to numpy
     "ignore:__array_:DeprecationWarning"
@@ -49,8 +50,6 @@ CASES = [(name, kind) for name, made in PROCESSORS.items() for kind in made.kind
 MIXED = [name for name, made in PROCESSORS.items() if {"image", "video"} <= set(made.kinds)]
 APART = ["glm4v", "molmo2", "smolvlm"]
 """Families that cannot tell pictures from clips in one prompt."""
-FLOAT32 = {("gemma4", "audio")}
-"""Whose tower computes in that precision whatever it is asked for."""
 FILES = {"image": "a.png", "video": "a.mp4", "audio": "a.wav"}
 
 
@@ -65,12 +64,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def policy_of(name: str, kind: str = "") -> Policy:
+def policy_of(name: str) -> Policy:
     if name not in PROCESSORS:
         pytest.skip(f"transformers {transformers.__version__} has no {name}")
     for package in PROCESSORS[name].packages:
         pytest.importorskip(package, reason=f"the processor needs {package}; see tests/models/conftest.py")
-    return real_policy(name, dtype=torch.float32 if (name, kind) in FLOAT32 else torch.float64)
+    return real_policy(name, dtype=torch.float64)
 
 
 def turn(role: str, *parts: str) -> Message:
@@ -126,10 +125,9 @@ def conversations_for(name: str, kind: str) -> list[Record]:
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_a_record_scores_the_same_shared_separate_and_by_transformers(name: str, kind: str, folder: Path) -> None:
-    policy = policy_of(name, kind)
+    policy = policy_of(name)
     skip_if_misjudged(policy)
     shares = FAMILIES[name].expected != "separate"
-    limit, gradient_limit = (1e-4, 1e-3) if (name, kind) in FLOAT32 else (1e-10, gradient_tolerance(name))
     forest = forest_of(policy, folder, *conversations_for(name, kind))
     assert len(forest.rows) == len(conversations_for(name, kind))
     assert [bool(row.prompt.media_inputs) for row in forest.rows[-2:]] == [True, PROCESSORS[name].needs_media]
@@ -137,19 +135,19 @@ def test_a_record_scores_the_same_shared_separate_and_by_transformers(name: str,
     shared, shared_gradients = scored(policy, forest.rows, shared=shares)
     policy.reuses_media = not shares  # a family that shares no prompt shares its media
     alone, alone_gradients = scored(policy, forest.rows, shared=False)
-    assert largest(shared, alone) < limit
-    assert differing(shared_gradients, alone_gradients, gradient_limit) == {}
-    with torch.no_grad():
-        assert largest(shared, official(policy, forest.rows)) < max(limit, OFFICIAL_NATS.get(name, 0.0))
+    assert largest(shared, alone) < NATS
+    assert differing(shared_gradients, alone_gradients, GRADIENT) == {}
+    with torch.no_grad(), Float64():
+        assert largest(shared, official(policy, forest.rows)) < NATS
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_the_preflight_passes_and_sees_the_media(name: str, kind: str, folder: Path) -> None:
-    policy = policy_of(name, kind)
+    policy = policy_of(name)
     skip_if_misjudged(policy)
-    precision = "float32" if (name, kind) in FLOAT32 else "float64"
     items = make_items(conversations_for(name, kind)[:2], ["chosen", "rejected"])
-    found = preflight(policy, PAIR, items, encoder_of(policy, folder), precision=precision)
+    with Float64():  # Gemma-4 listens in float32, whatever it is asked for
+        found = preflight(policy, PAIR, items, encoder_of(policy, folder), precision="float64")
     expected = FAMILIES[name].expected
     assert (found.shared, found.attention, found.reuses_media) == (expected != "separate", expected, True)
     assert found.media_effect_nats is not None and found.media_effect_nats > 1e-6
@@ -160,7 +158,7 @@ def test_all_that_the_processor_makes_for_the_model_is_in_the_prompt(
     name: str, kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what is no tensor would have to be: none is dropped in silence."""
-    policy = policy_of(name, kind)
+    policy = policy_of(name)
     made: list[Any] = []
     processor = type(policy.encoder.processor)
     own_call = processor.__call__
@@ -231,7 +229,7 @@ def test_gradients_of_pictures_and_clips_in_one_batch_are_those_of_each(name: st
     each = [scored(policy, [row], w, shared=shared) for row, w in zip(forest.rows, weights.split(counts), strict=True)]
     assert largest(logps, torch.cat([alone for alone, _ in each])) < 1e-10
     sums = {name: torch.stack([found[name] for _, found in each if name in found]).sum(0) for name in gradients}
-    assert differing(gradients, sums, gradient_tolerance(name)) == {}
+    assert differing(gradients, sums, GRADIENT) == {}
 
 
 @pytest.mark.parametrize("name", ["glm4v", "molmo2"])
