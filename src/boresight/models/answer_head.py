@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from boresight.models import matmul
+from boresight.models.matmul import Matmul
+
 LogitTransform = Callable[[Tensor], Tensor]
 
 MAX_LIVE_LOGITS = 2**26  # 256 MiB in float32; beyond it, logits are made again in backward instead of being kept
@@ -26,6 +29,7 @@ def answer_logps(
     transform: LogitTransform | None = None,
     *,
     max_live_logits: int = MAX_LIVE_LOGITS,
+    multiply: Matmul = "torch",
 ) -> Float[Tensor, " scored"]:
     """Log-probability (nats) of each target.
 
@@ -36,11 +40,12 @@ def answer_logps(
         head: The model's output embedding.
         transform: What the family does to logits after the head (soft cap, scale).
         max_live_logits: Most logits (elements) held at once; where there are more, backward makes them again.
+        multiply: What multiplies where a head is one matrix.
     """
     is_plain = transform is None and type(head) is nn.Linear and type(head.weight.data) is Tensor
     if is_plain and not torch.is_autocast_enabled(hidden.device.type):
         return _PlainLogps.apply(  # type: ignore[no-any-return,no-untyped-call]
-            hidden, head.weight, head.bias, targets, max_live_logits
+            hidden, head.weight, head.bias, targets, max_live_logits, multiply
         )
     vocab = int(cast("Tensor", head.weight).shape[0])
     is_recording = torch.is_grad_enabled()
@@ -125,14 +130,21 @@ class _PlainLogps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, max_live_logits: int
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        max_live_logits: int,
+        multiply: Matmul,
     ) -> Tensor:
         num_scored, vocab = len(hidden), len(weight)
+        ctx.multiply = multiply
         slices = _slices(num_scored, vocab, hidden.device)
         is_kept = any(ctx.needs_input_grad) and num_scored * vocab <= max_live_logits
         maxima, sums, kept = [], [], []
         for part in slices:
-            logits = _logits(hidden, weight, bias, part)
+            logits = _logits(hidden, weight, bias, part, multiply)
             maximum = logits.amax(dim=1)
             exponentials = logits.sub_(maximum[:, None]).exp_()
             maxima.append(maximum)
@@ -153,18 +165,21 @@ class _PlainLogps(torch.autograd.Function):
         hidden, weight, bias, targets, highest, normalizer, *kept = ctx.saved_tensors
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         dtype = weight.dtype
+        multiplied = matmul.by(ctx.multiply)
         grad_hidden = torch.zeros_like(hidden, dtype=normalizer.dtype) if needs_hidden else None
         grad_weight = torch.empty_like(weight) if needs_weight else None
         grad_bias = torch.empty_like(bias) if needs_bias else None
         for i, part in enumerate(_slices(len(hidden), len(weight), hidden.device)):
             exponentials = (
-                kept[i] if kept else (_logits(hidden, weight, bias, part) - highest[i, :, None]).exp_().to(dtype)
+                kept[i]
+                if kept
+                else (_logits(hidden, weight, bias, part, ctx.multiply) - highest[i, :, None]).exp_().to(dtype)
             )
             share = -grad * (highest[i] - normalizer).exp()  # softmax is `exponentials` times exp(maximum - normalizer)
             if grad_hidden is not None:
-                grad_hidden.addcmul_(share[:, None], (exponentials @ weight[part]).to(grad_hidden.dtype))
+                grad_hidden.addcmul_(share[:, None], multiplied(exponentials, weight[part]).to(grad_hidden.dtype))
             if grad_weight is not None:
-                torch.mm(exponentials.T, (share[:, None] * hidden).to(dtype), out=grad_weight[part])
+                multiplied(exponentials.T, (share[:, None] * hidden).to(dtype), out=grad_weight[part])
             if grad_bias is not None:
                 grad_bias[part] = (share @ exponentials.to(share.dtype)).to(dtype)
         if grad_hidden is not None:
@@ -173,7 +188,7 @@ class _PlainLogps(torch.autograd.Function):
             grad_weight.index_add_(0, targets, (grad[:, None] * hidden).to(dtype))
         if grad_bias is not None:
             grad_bias.index_add_(0, targets, grad.to(dtype))
-        return grad_hidden, grad_weight, grad_bias, None, None
+        return grad_hidden, grad_weight, grad_bias, None, None, None
 
 
 def _slices(num_scored: int, vocab: int, device: torch.device) -> list[slice]:
@@ -183,7 +198,9 @@ def _slices(num_scored: int, vocab: int, device: torch.device) -> list[slice]:
     return [slice(start, min(start + width, vocab)) for start in range(0, vocab, width)]
 
 
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, part: slice) -> Tensor:
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, part: slice, multiply: Matmul) -> Tensor:
     """Logits of a slice of the vocabulary, in float32 or better: sums over it lose too much in half precision."""
-    logits = F.linear(hidden, weight[part], None if bias is None else bias[part])
+    logits = matmul.by(multiply)(hidden, weight[part].t())
+    if bias is not None:
+        logits = logits.add_(bias[part])
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from boresight.errors import ModelError
-from boresight.models import families, last_layer, tree_attention
+from boresight.models import families, last_layer, matmul, tree_attention
 from boresight.models.answer_head import Distribution, answer_logps, vocabulary_kl
 from boresight.models.encoding import EncodedPrompt, Encoder
+from boresight.models.matmul import Matmul
 from boresight.models.media_features import (
     MediaFeatures,
     MediaStore,
@@ -111,6 +112,8 @@ class Policy(nn.Module):
         """Rates an answer from the last hidden state of its last token; see `add_reward_head`."""
         self.reuses_media = True
         """Whether features of media may stand for the media; the preflight switches it off where it is not proved."""
+        self.multiplies: Matmul = "torch"
+        """What multiplies matrices; see `multiply_by`."""
         self._own_attention = families.own_attention(self.config)
         types = families.layer_types(self.config)
         self._reaches = tuple(families.reach(self.config, layer_type) for layer_type in types)
@@ -192,6 +195,11 @@ class Policy(nn.Module):
         if self.reward_head is not None:
             save_file(self.reward_head.state_dict(), folder / HEAD_FILE)
 
+    def multiply_by(self, which: Matmul) -> None:
+        """Let this, or faster, compute what it computes; equal but for rounding."""
+        self.multiplies = which
+        matmul.use(self.model, which)
+
     @contextmanager
     def adapter_off(self) -> Iterator[None]:
         """Compute as the base model while inside."""
@@ -245,7 +253,7 @@ class Policy(nn.Module):
             families.logit_transform(self.config),
         )
         targets = torch.cat([answer for row in rows for answer in row.answers]).to(given.hidden.device)
-        logps = answer_logps(given.hidden, targets, given.head, given.transform)
+        logps = answer_logps(given.hidden, targets, given.head, given.transform, multiply=self.multiplies)
         if wanted is None:
             return logps
         return Scored(

@@ -27,6 +27,7 @@ from boresight.errors import (
     UsageError,
 )
 from boresight.media.seeds import derive_seed
+from boresight.models.matmul import Matmul, fastest
 from boresight.models.policy import Policy, Wanted, trainable
 from boresight.objectives import TokenLogps, View
 from boresight.objectives.objective import State
@@ -135,6 +136,7 @@ class Trainer:
         with Together(), self._autocast():
             self._filler = self._pick_filler()
             self._ready(policy)
+            policy.multiply_by(self._pick_matmul())
             encoder = self.encoder = dataclasses.replace(encoder, attack=Attacker(policy, policy))
             found = preflight(
                 policy,
@@ -146,15 +148,18 @@ class Trainer:
                 attention=settings.attention,
             )
         # Attentions are timed, and the fastest need not be the same everywhere; what is computed must be.
-        choices = gather_object([(found, policy.attention, policy.reuses_media)])
-        self.preflight, policy.attention, policy.reuses_media = choices[0]
+        choices = gather_object([(found, policy.attention, policy.reuses_media, policy.multiplies)])
+        self.preflight, policy.attention, policy.reuses_media, multiplies = choices[0]
+        policy.multiply_by(multiplies)
         self._media = self._media_cache(policy)
         trained = twin_to_shard(policy, self._accelerator) if self._is_sharded else policy
+        self._computing = [policy, trained]
         with Together(), self._autocast():
             self.reference = self._make_reference(policy, trained, reference_folder)
         if isinstance(self.reference, Cached):
             self.reference.load()  # what the other processes have computed
         if isinstance(self.reference, FrozenCopy):
+            self._computing.append(self.reference.policy)
             self.encoder = dataclasses.replace(encoder, attack=Attacker(policy, self.reference.policy))
         self.policy = trained
         spreads = self._is_sharded or is_zero(self._accelerator)  # the planner counts what one process has alone
@@ -283,6 +288,7 @@ class Trainer:
                 "scheduler": self._scheduler.state_dict(),
                 "probe_base": self._probe_base,
                 "statistics": self._statistics,
+                "multiplies": self._whole.multiplies,
                 "identity": self._identity(),
             }
             self._checkpoints.save(Checkpoint(step=self.step_number, tensors=tensors, state=state))
@@ -309,6 +315,8 @@ class Trainer:
             self.step_number = checkpoint.step
             self._probe_base = dict(checkpoint.state["probe_base"])
             self._statistics = dict(checkpoint.state["statistics"])
+            for policy in self._computing:  # as before, for the same bits: a new trial may end otherwise
+                policy.multiply_by(checkpoint.state["multiplies"])
             self._stepper.load(checkpoint.tensors["weights"], checkpoint.tensors["optimizer"])
             self._scheduler.load_state_dict(checkpoint.state["scheduler"])
             # A scheduler tells the optimizer its rate when it steps, not when it is loaded.
@@ -330,6 +338,7 @@ class Trainer:
             "notes": self.preflight.notes,
             "reference": type(self.reference).__name__ if self.reference else None,
             "device": str(self._accelerator.device),
+            "matmul": self._whole.multiplies,
             "memory": self.memory and self.memory.to_json(),
             "folder": str(self.folder),
         }
@@ -357,6 +366,14 @@ class Trainer:
     def _share_of(self, items: Sequence[Item], process: int | None = None) -> Sequence[Item]:
         process = self._accelerator.process_index if process is None else process
         return items[process :: self._accelerator.num_processes]
+
+    def _pick_matmul(self) -> Matmul:
+        asked, device = self.settings.matmul, self._accelerator.device.type
+        if asked == "onednn" and device != "cpu":
+            raise UsageError(f"run.matmul=onednn multiplies on a processor, not on {device}; use run.matmul=auto.")
+        if asked != "auto":
+            return asked
+        return fastest() if device == "cpu" and self.settings.precision == "float32" else "torch"
 
     def _pick_filler(self) -> Item:
         """The cheapest item: what a process computes, and counts for nothing, while the others have more to do."""
@@ -623,7 +640,9 @@ class Trainer:
         settings = to_jsonable(self.settings)
         return {
             "method": _digest(to_jsonable(self.method)),
-            "settings": _digest([settings[name] for name in ("seed", "precision", "reference", "share", "attention")]),
+            "settings": _digest(
+                [settings[name] for name in ("seed", "precision", "reference", "share", "attention", "matmul")]
+            ),
             "data": _digest(rows),
         }
 

@@ -194,5 +194,5 @@ def reference_key(policy: Policy, *, precision: str, shared: bool) -> str:
     """What a cached reference value depends on besides its row."""
     backend = type(getattr(policy.encoder.processor, "image_processor", None)).__name__
     weights = fingerprint(policy, adapter=False)
-    way = f"{shared}:{policy.attention}:{policy.reuses_media}"
+    way = f"{shared}:{policy.attention}:{policy.reuses_media}:{policy.multiplies}"
     return "|".join((weights, precision, way, backend, torch.__version__, transformers.__version__))

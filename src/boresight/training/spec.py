@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from boresight.errors import UsageError, known_names
 from boresight.models.loading import Lora, Precision
+from boresight.models.matmul import Matmul
 from boresight.models.policy import Attention
 from boresight.objectives import Objective, Term
 from boresight.training.inputs import Adversarial, Input
@@ -240,6 +241,8 @@ class RunSettings:
     """Whether answers share their prompt's computation; auto falls back when the preflight finds a difference."""
     attention: Literal["auto", Attention] = "auto"
     """How answers that share a prompt attend; auto takes the fastest on the first items that is right."""
+    matmul: Literal["auto", Matmul] = "auto"
+    """What multiplies float32 matrices on a processor; auto takes oneDNN where a trial at the start shows it faster."""
     micro_batch_tokens: int = 8192
     """Most tokens per forward pass, after sharing. Changes memory, not gradients."""
     media_cache_mb: int = 1024
@@ -266,6 +269,8 @@ def check_together(method: Method, settings: RunSettings, *, has_adapter: bool) 
         raise UsageError(
             f"a trainer runs one stage and round, the method has {len(method.runs())} of them: use its `runs()`."
         )
+    if settings.matmul == "onednn" and settings.precision != "float32":
+        raise UsageError(f"run.matmul=onednn multiplies in float32, not in {settings.precision}; use run.matmul=auto.")
     if method.objective.kl_views and settings.reference == "cached":
         raise UsageError(
             "the objective reads the reference's whole distribution, which is too large to cache; "
