@@ -20,7 +20,8 @@ No row comes twice, so what is kept of a picture for later epochs gains nothing 
 where a reference is cached, the pass that made it has looked at the pictures too.
 
 `flops` counts the matrix products, attention and convolutions of one step (two per multiply-add); `share_of_peak` holds
-them against a large matrix product of the same threads, the most that this machine could do: the fastest of all rounds.
+them against a large matrix product of the same threads, the most that this machine could do: the fastest of all rounds
+and of torch's own and oneDNN's. `matmul` is what Boresight multiplied by; the peers take torch's own.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ import trl
 
 import boresight
 from boresight.methods.dpo import MEMBER as DPO
+from boresight.models import matmul
 from boresight.models.device import keep_freed_memory
 from boresight.models.fake import FakeShape, fake_llava
 from boresight.models.loading import Lora, make_policy
@@ -340,6 +342,8 @@ def summary(
         "pairs_per_step": args.pairs,
         "threads": torch.get_num_threads(),
         "processor": _processor(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "matmul": matmul.fastest() if args.device == "cpu" and args.precision == "float32" else "torch",
         "versions": {
             "boresight": boresight.__version__,
             "trl": trl.__version__,
@@ -361,14 +365,16 @@ def _ratios(name: str, cost: dict[str, float]) -> dict[str, float]:
 
 
 def _peak_flops_per_s(args: argparse.Namespace) -> float:
-    """What a large product of two matrices reaches."""
+    """What a large product of two matrices reaches, by whichever library is faster."""
     size = 8192 if args.device == "cuda" else 2048
     matrix = torch.rand(size, size, device=args.device, dtype=getattr(torch, args.precision))
     times = []
-    for _ in range(8):
-        began = time.perf_counter()
-        float((matrix @ matrix)[0, 0])
-        times.append(time.perf_counter() - began)
+    for which in ("torch", "onednn") if args.device == "cpu" and args.precision == "float32" else ("torch",):
+        multiply = matmul.by(which)  # type: ignore[arg-type]
+        for _ in range(8):
+            began = time.perf_counter()
+            float(multiply(matrix, matrix)[0, 0])
+            times.append(time.perf_counter() - began)
     return 2 * size**3 / min(times)
 
 
