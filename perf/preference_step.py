@@ -3,7 +3,7 @@
     python -m perf.preference_step [--media-tokens 576] [--rounds 5] [--pairs 2] [--threads N] [--out FILE]
         [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--frozen-media]
         [--device cpu|cuda] [--precision float32|bfloat16] [--peers trl,boresight,boresight_cached_reference]
-        [--peers-checkpoint]
+        [--peers-checkpoint] [--matmul auto|torch|onednn]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
 32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media tower
@@ -33,7 +33,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -60,6 +59,7 @@ from boresight.training.items import Item, ItemEncoder
 from boresight.training.loop import Trainer
 from boresight.training.spec import RunSettings, override
 from perf.counting import flop_counter, peak_mib
+from perf.peer import Peer
 from perf.shapes import PROMPT, SHAPES, WORDS, fake_shape, noise
 
 ANSWER_TOKENS = 100
@@ -119,27 +119,6 @@ def measure(peers: dict[str, Peer], args: argparse.Namespace) -> tuple[dict[str,
     for name, peer in peers.items():
         said[name][-1] |= peer.ask("count")
     return said, peak_flops
-
-
-class Peer:
-    """A process that takes a training step each time it is asked."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, what: str) -> dict[str, float]:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        print(what, file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit("a peer ended early; its error stands above.")
-        answer: dict[str, float] = json.loads(line)
-        return answer
-
-    def end(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
 
 
 def work(name: str, args: argparse.Namespace) -> None:
@@ -277,7 +256,12 @@ def boresight_steps(
         method,
         [to_item(i, row) for i, row in enumerate(rows)],
         encoder,
-        RunSettings(device=args.device, precision=args.precision, reference=reference),  # type: ignore[arg-type]
+        RunSettings(
+            device=args.device,
+            precision=args.precision,
+            reference=reference,  # type: ignore[arg-type]
+            matmul=args.matmul,
+        ),
         folder,
         reference_folder=folder / "reference",
     )
@@ -343,7 +327,7 @@ def summary(
         "threads": torch.get_num_threads(),
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "matmul": matmul.fastest() if args.device == "cpu" and args.precision == "float32" else "torch",
+        "matmul": _matmul(args),
         "versions": {
             "boresight": boresight.__version__,
             "trl": trl.__version__,
@@ -378,6 +362,13 @@ def _peak_flops_per_s(args: argparse.Namespace) -> float:
     return 2 * size**3 / min(times)
 
 
+def _matmul(args: argparse.Namespace) -> str:
+    """What ours multiplied by."""
+    if args.matmul != "auto":
+        return str(args.matmul)
+    return matmul.fastest() if args.device == "cpu" and args.precision == "float32" else "torch"
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
@@ -403,6 +394,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--llama-factory", metavar="PYTHON", help="interpreter of an environment with LLaMA-Factory")
+    parser.add_argument("--matmul", choices=("auto", "torch", "onednn"), default="auto", help="what ours multiplies by")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of these take part")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()

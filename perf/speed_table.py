@@ -1,4 +1,4 @@
-"""Write docs/speed.md from the outputs of `perf.preference_step` in docs/proofs.
+"""Write docs/speed.md from the outputs of `perf.preference_step` and `perf.shared_rows` in docs/proofs.
 
 python -m perf.speed_table            write the page
 python -m perf.speed_table --check    write nothing; exit code 1 if it is out of date
@@ -21,7 +21,7 @@ _NAMES = {
     "boresight_cached_reference": "Boresight, cached reference",
 }
 _INTRODUCTION = """\
-<!-- Written by perf/speed_table.py from docs/proofs/preference_step*.json. Measure, then run that module. -->
+<!-- Written by perf/speed_table.py from docs/proofs (preference_step*, shared_rows*). Measure, then run it. -->
 
 # Speed of one DPO step
 
@@ -33,15 +33,30 @@ the reference policy.
 
 ## Ratios
 
-The limit is the ratio of the work, in FLOP: more is gained where a peer spends time on other things than multiplying.
+The limit is the ratio of the work, in FLOP: more is gained where a peer spends time on other things than multiplying,
+or multiplies slower. The machine's peak is that of the faster library; the peers take torch's own.
 """
 
+_SHARED = """\
 
-def page(outputs: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+## Shared prompts in every method
+
+A step with shared prompts against one with each answer in a row of its own, both ours, all weights trained, two pairs
+per step (one of 2,500 media tokens). Separate rows still run the tower once per prompt and make logits of answers only,
+so this is what the trunk alone is worth. Where a method has one answer per prompt, so that both compute as many tokens,
+what is left is the last layer and padding. Methods that score the same views by the same kinds of terms compute the
+same, and stand in one row.
+"""
+
+Outputs = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def page(outputs: Outputs, shared: Outputs = ()) -> str:
     """The text of the page.
 
     Args:
-        outputs: File name and content.
+        outputs: File name and content of steps beside peers.
+        shared: The same of shared rows beside separate ones.
     """
     ordered = sorted(outputs, key=lambda pair: _order(pair[1]))
     settings = ("media tokens", "trained", "checkpointing", "pairs per step")
@@ -55,7 +70,15 @@ def page(outputs: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
         5,
         [row for _, output in ordered for row in _steps(output)],
     )
-    return "\n".join([_INTRODUCTION, *ratios, "", "## Every program", "", *steps, ""])
+    by_size = sorted(shared, key=lambda pair: _media_tokens(pair[1]))
+    pace = ("shared, pairs/s", "separate, pairs/s", "ratio")
+    methods = _table(
+        ("media tokens", "method", *pace, "tokens", "separate", "memory of separate"),
+        2,
+        [row for name, output in by_size for row in _shared(name, output)],
+    )
+    ending = [_SHARED, *methods, ""] if shared else []
+    return "\n".join([_INTRODUCTION, *ratios, "", "## Every program", "", *steps, "", *ending]).rstrip() + "\n"
 
 
 def _order(output: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -91,6 +114,22 @@ def _steps(output: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         )
 
 
+def _media_tokens(output: Mapping[str, Any]) -> int:
+    return int(output["shape"]["media_tokens"])
+
+
+def _shared(name: str, output: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for method, found in output["methods"].items():
+        yield (
+            f"[{_media_tokens(output):,}](proofs/{name})",
+            ", ".join(f"`{one}`" for one in (method, *found["same"])),
+            *(f"{found['pairs_per_s'][way]:.2f}" for way in ("shared", "separate")),
+            f"{found['ratio']:.2f}",
+            *(f"{found['tokens'][way]:,}" for way in ("shared", "separate")),
+            f"{found['peak_mib']['shared'] / found['peak_mib']['separate']:.2f}",
+        )
+
+
 def _table(head: Sequence[str], num_words: int, rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of a table whose first columns are words and the others numbers."""
     rule = ["---"] * num_words + ["--:"] * (len(head) - num_words)
@@ -99,8 +138,12 @@ def _table(head: Sequence[str], num_words: int, rows: Sequence[Sequence[str]]) -
 
 def current() -> str:
     """The page of what lies in docs/proofs."""
-    found = sorted((DOCS / "proofs").glob("preference_step*.json"))
-    return page([(path.name, json.loads(path.read_text(encoding="utf-8"))) for path in found])
+    return page(_read("preference_step*.json"), _read("shared_rows*.json"))
+
+
+def _read(pattern: str) -> Outputs:
+    found = sorted((DOCS / "proofs").glob(pattern))
+    return [(path.name, json.loads(path.read_text(encoding="utf-8"))) for path in found]
 
 
 if __name__ == "__main__":

@@ -104,3 +104,22 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
     ]
     assert rows[4] == "| 1,500 | all | no | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
     assert len(rows) == 2 + 2 * 4
+
+
+def test_the_page_of_speeds_says_what_sharing_gains_by_method(speed_table: Any) -> None:
+    def output(media_tokens: int, ratio: float) -> dict[str, Any]:
+        found = {
+            "ratio": ratio,
+            "pairs_per_s": {"shared": 3.0, "separate": 2.0},
+            "tokens": {"shared": 1900, "separate": 3100},
+            "peak_mib": {"shared": 300, "separate": 400},
+            "same": ["silkie"],
+        }
+        return {"shape": {"media_tokens": media_tokens}, "methods": {"dpo": found}}
+
+    lines = speed_table.page([], [("b.json", output(576, 1.5)), ("a.json", output(64, 1.25))]).splitlines()
+    assert [line for line in lines if "silkie" in line] == [
+        "| [64](proofs/a.json) | `dpo`, `silkie` | 3.00 | 2.00 | 1.25 | 1,900 | 3,100 | 0.75 |",
+        "| [576](proofs/b.json) | `dpo`, `silkie` | 3.00 | 2.00 | 1.50 | 1,900 | 3,100 | 0.75 |",
+    ]
+    assert "Shared prompts" not in speed_table.page([], [])

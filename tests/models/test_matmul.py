@@ -63,6 +63,20 @@ def test_a_linear_layer_has_torchs_values_and_gradients(any_size: None, batch: t
         torch.testing.assert_close(gradient.double(), truth, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize(("trained", "kept"), [("x", [(20, 32)]), ("weight", [(48, 32)]), ("bias", [])])
+def test_only_what_backward_reads_is_kept(any_size: None, trained: str, kept: list[tuple[int, ...]]) -> None:
+    """As torch does: what goes into frozen layers would fill the memory."""
+    given = {"x": drawn(48, 32), "weight": drawn(20, 32, seed=1), "bias": drawn(20, seed=2)}
+    given[trained].requires_grad_()
+    found: list[tuple[int, ...]] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: found.append(tuple(t.shape)) or t, lambda t: t):
+        said = matmul.linear(given["x"], given["weight"], given["bias"])
+    (gradient,) = torch.autograd.grad(said.sum(), [given[trained]])
+    (truth,) = torch.autograd.grad(nn.functional.linear(*given.values()).sum(), [given[trained]])
+    assert found == kept
+    torch.testing.assert_close(gradient, truth, rtol=1e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("layout", ["turned weight", "every other row", "turned input"])
 def test_memory_layouts_do_not_matter(any_size: None, layout: str) -> None:
     x, weight = drawn(48, 32), drawn(20, 32, seed=1)

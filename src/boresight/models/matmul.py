@@ -69,19 +69,19 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        ctx.save_for_backward(x if needs_weight else None, weight if needs_x else None)
         return _product(x.flatten(0, -2), weight.t(), bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        needs_x, needs_weight, needs_bias = ctx.needs_input_grad
-        grad = grad.flatten(0, -2)
+        rows = grad.flatten(0, -2)
         return (
-            _product(grad, weight).view(x.shape) if needs_x else None,
-            _product(grad.t(), x.flatten(0, -2)) if needs_weight else None,
-            grad.sum(dim=0) if needs_bias else None,
+            None if weight is None else _product(rows, weight).view(*grad.shape[:-1], -1),
+            None if x is None else _product(rows.t(), x.flatten(0, -2)),
+            rows.sum(dim=0) if ctx.needs_input_grad[2] else None,
         )
 
 
