@@ -3,7 +3,7 @@
     python -m perf.preference_step [--media-tokens 576] [--rounds 5] [--pairs 2] [--threads N] [--out FILE]
         [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--frozen-media]
         [--device cpu|cuda] [--precision float32|bfloat16] [--peers trl,boresight,boresight_cached_reference]
-        [--peers-checkpoint] [--matmul auto|torch|onednn]
+        [--peers-checkpoint] [--matmul torch|onednn]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
 32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media tower
@@ -21,7 +21,8 @@ where a reference is cached, the pass that made it has looked at the pictures to
 
 `flops` counts the matrix products, attention and convolutions of one step (two per multiply-add); `share_of_peak` holds
 them against a large matrix product of the same threads, the most that this machine could do: the fastest of all rounds
-and of torch's own and oneDNN's. `matmul` is what Boresight multiplied by; the peers take torch's own.
+and of torch's own and oneDNN's. `matmul` is what Boresight multiplied by; the peers take torch's own. All steps have
+equally many tokens, which suits oneDNN.
 """
 
 from __future__ import annotations
@@ -327,7 +328,7 @@ def summary(
         "threads": torch.get_num_threads(),
         "processor": _processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "matmul": _matmul(args),
+        "matmul": args.matmul,
         "versions": {
             "boresight": boresight.__version__,
             "trl": trl.__version__,
@@ -362,13 +363,6 @@ def _peak_flops_per_s(args: argparse.Namespace) -> float:
     return 2 * size**3 / min(times)
 
 
-def _matmul(args: argparse.Namespace) -> str:
-    """What ours multiplied by."""
-    if args.matmul != "auto":
-        return str(args.matmul)
-    return matmul.fastest() if args.device == "cpu" and args.precision == "float32" else "torch"
-
-
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
@@ -394,7 +388,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--llama-factory", metavar="PYTHON", help="interpreter of an environment with LLaMA-Factory")
-    parser.add_argument("--matmul", choices=("auto", "torch", "onednn"), default="auto", help="what ours multiplies by")
+    parser.add_argument("--matmul", choices=("torch", "onednn"), default="torch", help="what ours multiplies by")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of these take part")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()

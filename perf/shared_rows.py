@@ -1,6 +1,7 @@
 """How much every method gains from sharing prompts: one training step shared, and with each answer in a row of its own.
 
-    python -m perf.shared_rows [--media-tokens 576] [--rounds 3] [--pairs 2] [--methods NAME ...] [--out FILE]
+    python -m perf.shared_rows [--media-tokens 576] [--rounds 3] [--pairs 2] [--methods NAME ...]
+        [--matmul torch|onednn] [--out FILE]
 
 Both are ours, take the same rows of the shape that `perf.preference_step` describes, and live in processes of their own
 that are asked for a step in turn. Of a method with stages the last one is measured, with all weights trained. Methods
@@ -26,7 +27,6 @@ import numpy as np
 import torch
 
 from boresight import registry
-from boresight.models import matmul
 from boresight.models.device import keep_freed_memory
 from boresight.models.fake import fake_llava
 from boresight.models.loading import make_policy
@@ -74,7 +74,7 @@ def main() -> None:
                 "rounds": args.rounds,
                 "threads": torch.get_num_threads(),
                 "torch": torch.__version__,
-                "matmul": matmul.fastest(),
+                "matmul": args.matmul,
                 "methods": found,
             },
             indent=1,
@@ -107,6 +107,7 @@ def alike(names: Sequence[str]) -> list[list[str]]:
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """One method both ways, in turn; the first round warms up and is not counted."""
     sizes = ["--media-tokens", args.media_tokens, "--rounds", args.rounds, "--pairs", args.pairs]
+    sizes += ["--matmul", args.matmul]
     command = [sys.executable, "-m", "perf.shared_rows", *map(str, sizes), "--methods", name, "--way"]
     peers: dict[str, Peer] = {}
     said: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
@@ -169,7 +170,7 @@ def trainer(method: Method, way: str, folder: Path, args: argparse.Namespace) ->
     swaps = any(isinstance(input, ShownWith) for input in method.inputs.values())
     rows = [_record(i, rng, swaps) for i in range(count)]
     items = make_items(rows, objective.texts, reads=method.data.reads, signals=objective.signals)
-    settings = RunSettings(device="cpu", share=WAYS[way])  # type: ignore[arg-type]
+    settings = RunSettings(device="cpu", share=WAYS[way], matmul=args.matmul)  # type: ignore[arg-type]
     return Trainer(policy, method, items, encoder, settings, folder)
 
 
@@ -224,6 +225,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--methods", nargs="+", default=registry.names(PACKAGE))
+    parser.add_argument("--matmul", choices=("torch", "onednn"), default="torch")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -29,12 +29,13 @@ A full step from raw rows to updated weights, each program in a process of its o
 figures can be held against, is said in [what was measured](measured.md). *Trained*: all weights, or all but tower and
 projector, as LLaMA-Factory does by default. *Checkpointing*: the peers compute activations anew in the backward pass,
 as both do by default; Boresight never does here. Two ratios and limits are for a frozen copy and a cached reference as
-the reference policy.
+the reference policy. *Products*: what Boresight multiplied by, `run.matmul`; the peers take torch's own. Steps have
+equally many tokens, which is when oneDNN pays.
 
 ## Ratios
 
 The limit is the ratio of the work, in FLOP: more is gained where a peer spends time on other things than multiplying,
-or multiplies slower. The machine's peak is that of the faster library; the peers take torch's own.
+or multiplies slower. The machine's peak is that of the faster library.
 """
 
 _SHARED = """\
@@ -59,22 +60,22 @@ def page(outputs: Outputs, shared: Outputs = ()) -> str:
         shared: The same of shared rows beside separate ones.
     """
     ordered = sorted(outputs, key=lambda pair: _order(pair[1]))
-    settings = ("media tokens", "trained", "checkpointing", "pairs per step")
+    settings = ("media tokens", "trained", "checkpointing", "products", "pairs per step")
     ratios = _table(
         (*settings, "times TRL", "limit", "times LLaMA-Factory", "limit", "memory of TRL's"),
-        4,
+        5,
         [(*_settings(o, f"[{o['shape']['media_tokens']:,}](proofs/{name})"), *_ratios(o)) for name, o in ordered],
     )
     steps = _table(
         (*settings, "program", "pairs/s", "GFLOP per step", "of the machine's peak", "peak memory, MiB"),
-        5,
+        6,
         [row for _, output in ordered for row in _steps(output)],
     )
     by_size = sorted(shared, key=lambda pair: _media_tokens(pair[1]))
     pace = ("shared, pairs/s", "separate, pairs/s", "ratio")
     methods = _table(
-        ("media tokens", "method", *pace, "tokens", "separate", "memory of separate"),
-        2,
+        ("media tokens", "products", "method", *pace, "tokens", "separate", "memory of separate"),
+        3,
         [row for name, output in by_size for row in _shared(name, output)],
     )
     ending = [_SHARED, *methods, ""] if shared else []
@@ -83,16 +84,27 @@ def page(outputs: Outputs, shared: Outputs = ()) -> str:
 
 def _order(output: Mapping[str, Any]) -> tuple[Any, ...]:
     shape = output["shape"]
-    return (shape["media_tokens"], shape["frozen_media"], _checkpoints(output), output["pairs_per_step"])
+    return (
+        shape["media_tokens"],
+        shape["frozen_media"],
+        _checkpoints(output),
+        _products(output),
+        output["pairs_per_step"],
+    )
 
 
 def _checkpoints(output: Mapping[str, Any]) -> bool:
     return bool(output["shape"].get("peers_checkpoint"))  # earlier outputs know no other way
 
 
+def _products(output: Mapping[str, Any]) -> str:
+    return str(output.get("matmul", "torch"))  # earlier outputs know no other way
+
+
 def _settings(output: Mapping[str, Any], media_tokens: str) -> tuple[str, ...]:
     trained = "language model" if output["shape"]["frozen_media"] else "all"
-    return media_tokens, trained, "yes" if _checkpoints(output) else "no", str(output["pairs_per_step"])
+    recomputes = "yes" if _checkpoints(output) else "no"
+    return media_tokens, trained, recomputes, _products(output), str(output["pairs_per_step"])
 
 
 def _ratios(output: Mapping[str, Any]) -> Iterator[str]:
@@ -122,6 +134,7 @@ def _shared(name: str, output: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for method, found in output["methods"].items():
         yield (
             f"[{_media_tokens(output):,}](proofs/{name})",
+            _products(output),
             ", ".join(f"`{one}`" for one in (method, *found["same"])),
             *(f"{found['pairs_per_s'][way]:.2f}" for way in ("shared", "separate")),
             f"{found['ratio']:.2f}",

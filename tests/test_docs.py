@@ -88,6 +88,7 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
         return {
             "shape": {"media_tokens": 1500, "frozen_media": frozen},
             "pairs_per_step": pairs,
+            "matmul": "mkl",
             "pairs_per_s": each,
             "gflop_per_step": each,
             "share_of_peak": {name: value / 100 for name, value in each.items()},
@@ -99,10 +100,10 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
     lines = speed_table.page([("b.json", output(2, frozen=True)), ("a.json", output(4, frozen=False))]).splitlines()
     rows = [line for line in lines if line.startswith(("| [", "| 1,500"))]
     assert rows[:2] == [
-        "| [1,500](proofs/a.json) | all | no | 4 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
-        "| [1,500](proofs/b.json) | language model | no | 2 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
+        "| [1,500](proofs/a.json) | all | no | mkl | 4 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
+        "| [1,500](proofs/b.json) | language model | no | mkl | 2 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
     ]
-    assert rows[4] == "| 1,500 | all | no | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
+    assert rows[4] == "| 1,500 | all | no | mkl | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
     assert len(rows) == 2 + 2 * 4
 
 
@@ -119,7 +120,7 @@ def test_the_page_of_speeds_says_what_sharing_gains_by_method(speed_table: Any) 
 
     lines = speed_table.page([], [("b.json", output(576, 1.5)), ("a.json", output(64, 1.25))]).splitlines()
     assert [line for line in lines if "silkie" in line] == [
-        "| [64](proofs/a.json) | `dpo`, `silkie` | 3.00 | 2.00 | 1.25 | 1,900 | 3,100 | 0.75 |",
-        "| [576](proofs/b.json) | `dpo`, `silkie` | 3.00 | 2.00 | 1.50 | 1,900 | 3,100 | 0.75 |",
+        "| [64](proofs/a.json) | torch | `dpo`, `silkie` | 3.00 | 2.00 | 1.25 | 1,900 | 3,100 | 0.75 |",
+        "| [576](proofs/b.json) | torch | `dpo`, `silkie` | 3.00 | 2.00 | 1.50 | 1,900 | 3,100 | 0.75 |",
     ]
     assert "Shared prompts" not in speed_table.page([], [])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -575,11 +576,15 @@ def skip_if_misjudged(policy: Policy) -> None:
 
 
 def scored(
-    policy: Policy, rows: Any, weights: torch.Tensor | None = None, **options: Any
+    policy: Policy, rows: Any, weights: torch.Tensor | None = None, *, exact: bool = True, **options: Any
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Log-probabilities, and gradients of a sum with a different weight for each."""
+    """Log-probabilities, and gradients of a sum with a different weight for each.
+
+    Args:
+        exact: Compute in float64 throughout, which checkpointing does not allow.
+    """
     policy.zero_grad(set_to_none=True)
-    with Float64():
+    with Float64() if exact else nullcontext():
         logps = policy(rows, **options)
     weights = torch.linspace(-1, 1, len(logps), dtype=logps.dtype) if weights is None else weights
     (logps * weights).sum().backward()

@@ -187,22 +187,3 @@ def test_a_policy_scores_and_learns_the_same(
     assert [size for size in products if size[2] == head and size[1] == 64]
     assert [size for size in products if size[1] == head]
     assert len(products) > 3 * 2 * 7  # forward and backward of seven layers in two blocks, at least
-
-
-@pytest.mark.parametrize(("ratio", "expected"), [(0.9, "torch"), (1.2, "torch"), (1.3, "onednn"), (2.0, "onednn")])
-def test_onednn_is_taken_by_a_margin_only(ratio: float, expected: Matmul, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matmul, "_seconds", lambda which, *sizes: ratio if which == "torch" else 1.0)
-    assert matmul.fastest.__wrapped__() == expected
-
-
-@pytest.mark.parametrize("lacking", ["is_available", "enabled"])
-def test_a_torch_without_onednn_does_not_try_it(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matmul, "_seconds", lambda *_: pytest.fail("tried"))
-    absent = (lambda: False) if lacking == "is_available" else False
-    monkeypatch.setattr(torch.backends.mkldnn, lacking, absent)
-    assert matmul.fastest.__wrapped__() == "torch"
-
-
-def test_the_trial_measures_both_on_products_that_suit(products: list[tuple[int, ...]]) -> None:
-    assert matmul.fastest.__wrapped__() in ("torch", "onednn")
-    assert len(products) == 3 * 3 * matmul._TRIALS

@@ -74,11 +74,11 @@ def test_log_probabilities_and_gradients_are_those_of_the_whole_tower(
     if checkpointing:
         policy.bare.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         policy.train()
-    logps, gradients = scored(policy, rows)
+    logps, gradients = scored(policy, rows, exact=False)
     with torch.no_grad():
         assert largest(logps, official(policy, rows)) < 1e-10
     monkeypatch.setattr(families, "tower_layers", lambda config: (3, 3))
-    whole, whole_gradients = scored(policy, rows)
+    whole, whole_gradients = scored(policy, rows, exact=False)
     assert torch.equal(logps, whole)
     assert differing(gradients, whole_gradients, tolerance=1e-12) == {}
 

@@ -10,8 +10,6 @@ from typing import Literal
 
 import torch
 
-from boresight.models.matmul import fastest
-
 # From <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -39,10 +37,7 @@ def usual_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
 
 def describe_devices() -> dict[str, str]:
     """What there is to compute with, in words."""
-    found = {
-        "processor": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch",
-        "matmul": "float32 by oneDNN, faster here than torch's own" if fastest() == "onednn" else "torch's own",
-    }
+    found = {"processor": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"}
     device = torch.accelerator.current_accelerator()
     if device is None:
         found["accelerator"] = "none; the demo and small models run on the processor"

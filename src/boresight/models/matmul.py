@@ -2,13 +2,12 @@
 
 torch hands float32 products on a processor to MKL, which leaves AVX-512 unused on processors of other makers than its
 own. oneDNN, which comes with torch too, uses it: on an AMD EPYC of the fifth generation its products take half the
-time. Elsewhere MKL may be as fast or faster, so `fastest` tries. Results and gradients are equal but for rounding.
+time. But it writes a program for each new size, which takes 0.6 ms and 0.8 MB, and keeps a thousand of them. So it pays
+where numbers of tokens repeat, and is only used when asked for. Results and gradients are equal but for rounding.
 """
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Callable
 from types import MethodType
 from typing import Any, Literal
@@ -24,9 +23,6 @@ onednn   oneDNN, for float32 on a processor"""
 
 _MIN_ROWS = 16  # the weights are read once for all rows; with fewer that is all the work
 _MIN_PRODUCTS = 2**22  # multiply-adds; a smaller product is over before Python has handed it on
-_TRIED = ((768, 256, 768), (512, 768, 256), (256, 512, 512))  # rows, inner and columns
-_TRIALS = 8
-_GAIN = 1.25  # times as fast as torch's own: less could be chance
 
 
 def by(which: Matmul) -> Callable[..., Tensor]:
@@ -52,16 +48,6 @@ def use(model: nn.Module, which: Matmul) -> None:
             module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
         else:
             vars(module).pop("forward", None)
-
-
-@functools.cache
-def fastest() -> Matmul:
-    """What multiplies faster here, tried once per process, in a fifth of a second; oneDNN only by a clear margin."""
-    onednn = torch.backends.mkldnn
-    if not (onednn.is_available() and onednn.enabled):  # type: ignore[no-untyped-call]
-        return "torch"
-    seconds = {which: sum(_seconds(which, *sizes) for sizes in _TRIED) for which in ("torch", "onednn")}
-    return "onednn" if seconds["torch"] > _GAIN * seconds["onednn"] else "torch"
 
 
 class _Linear(torch.autograd.Function):
@@ -112,18 +98,3 @@ def _suits(a: Float[Tensor, "row inner"], b: Float[Tensor, "inner column"]) -> b
         and a.device.type == b.device.type == "cpu"
         and type(a.data) is type(b.data) is Tensor  # weights of quantized models are neither
     )
-
-
-@torch.no_grad()
-def _seconds(which: Matmul, rows: int, inner: int, columns: int) -> float:
-    """The least that the three products of a linear layer took."""
-    multiply = by(which)
-    x, weight, grad = torch.rand(rows, inner), torch.rand(columns, inner), torch.rand(rows, columns)
-    least = float("inf")
-    for _ in range(_TRIALS):
-        began = time.perf_counter()
-        multiply(x, weight.t())
-        multiply(grad, weight)
-        multiply(grad.t(), x)
-        least = min(least, time.perf_counter() - began)
-    return least

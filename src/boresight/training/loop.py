@@ -27,7 +27,6 @@ from boresight.errors import (
     UsageError,
 )
 from boresight.media.seeds import derive_seed
-from boresight.models.matmul import Matmul, fastest
 from boresight.models.policy import Policy, Wanted, trainable
 from boresight.objectives import TokenLogps, View
 from boresight.objectives.objective import State
@@ -136,7 +135,11 @@ class Trainer:
         with Together(), self._autocast():
             self._filler = self._pick_filler()
             self._ready(policy)
-            policy.multiply_by(self._pick_matmul())
+            if settings.matmul == "onednn" and policy.device.type != "cpu":
+                raise UsageError(
+                    f"run.matmul=onednn needs a processor, not {policy.device.type}; use run.matmul=torch."
+                )
+            policy.multiply_by(settings.matmul)
             encoder = self.encoder = dataclasses.replace(encoder, attack=Attacker(policy, policy))
             found = preflight(
                 policy,
@@ -148,18 +151,15 @@ class Trainer:
                 attention=settings.attention,
             )
         # Attentions are timed, and the fastest need not be the same everywhere; what is computed must be.
-        choices = gather_object([(found, policy.attention, policy.reuses_media, policy.multiplies)])
-        self.preflight, policy.attention, policy.reuses_media, multiplies = choices[0]
-        policy.multiply_by(multiplies)
+        choices = gather_object([(found, policy.attention, policy.reuses_media)])
+        self.preflight, policy.attention, policy.reuses_media = choices[0]
         self._media = self._media_cache(policy)
         trained = twin_to_shard(policy, self._accelerator) if self._is_sharded else policy
-        self._computing = [policy, trained]
         with Together(), self._autocast():
             self.reference = self._make_reference(policy, trained, reference_folder)
         if isinstance(self.reference, Cached):
             self.reference.load()  # what the other processes have computed
         if isinstance(self.reference, FrozenCopy):
-            self._computing.append(self.reference.policy)
             self.encoder = dataclasses.replace(encoder, attack=Attacker(policy, self.reference.policy))
         self.policy = trained
         spreads = self._is_sharded or is_zero(self._accelerator)  # the planner counts what one process has alone
@@ -288,7 +288,6 @@ class Trainer:
                 "scheduler": self._scheduler.state_dict(),
                 "probe_base": self._probe_base,
                 "statistics": self._statistics,
-                "multiplies": self._whole.multiplies,
                 "identity": self._identity(),
             }
             self._checkpoints.save(Checkpoint(step=self.step_number, tensors=tensors, state=state))
@@ -315,8 +314,6 @@ class Trainer:
             self.step_number = checkpoint.step
             self._probe_base = dict(checkpoint.state["probe_base"])
             self._statistics = dict(checkpoint.state["statistics"])
-            for policy in self._computing:  # as before, for the same bits: a new trial may end otherwise
-                policy.multiply_by(checkpoint.state["multiplies"])
             self._stepper.load(checkpoint.tensors["weights"], checkpoint.tensors["optimizer"])
             self._scheduler.load_state_dict(checkpoint.state["scheduler"])
             # A scheduler tells the optimizer its rate when it steps, not when it is loaded.
@@ -366,14 +363,6 @@ class Trainer:
     def _share_of(self, items: Sequence[Item], process: int | None = None) -> Sequence[Item]:
         process = self._accelerator.process_index if process is None else process
         return items[process :: self._accelerator.num_processes]
-
-    def _pick_matmul(self) -> Matmul:
-        asked, device = self.settings.matmul, self._accelerator.device.type
-        if asked == "onednn" and device != "cpu":
-            raise UsageError(f"run.matmul=onednn multiplies on a processor, not on {device}; use run.matmul=auto.")
-        if asked != "auto":
-            return asked
-        return fastest() if device == "cpu" and self.settings.precision == "float32" else "torch"
 
     def _pick_filler(self) -> Item:
         """The cheapest item: what a process computes, and counts for nothing, while the others have more to do."""

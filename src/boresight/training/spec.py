@@ -241,8 +241,8 @@ class RunSettings:
     """Whether answers share their prompt's computation; auto falls back when the preflight finds a difference."""
     attention: Literal["auto", Attention] = "auto"
     """How answers that share a prompt attend; auto takes the fastest on the first items that is right."""
-    matmul: Literal["auto", Matmul] = "auto"
-    """What multiplies float32 matrices on a processor; auto takes oneDNN where a trial at the start shows it faster."""
+    matmul: Matmul = "torch"
+    """What multiplies float32 matrices on a processor. onednn pays where steps repeat their number of tokens."""
     micro_batch_tokens: int = 8192
     """Most tokens per forward pass, after sharing. Changes memory, not gradients."""
     media_cache_mb: int = 1024
@@ -270,7 +270,7 @@ def check_together(method: Method, settings: RunSettings, *, has_adapter: bool) 
             f"a trainer runs one stage and round, the method has {len(method.runs())} of them: use its `runs()`."
         )
     if settings.matmul == "onednn" and settings.precision != "float32":
-        raise UsageError(f"run.matmul=onednn multiplies in float32, not in {settings.precision}; use run.matmul=auto.")
+        raise UsageError(f"run.matmul=onednn multiplies in float32, not in {settings.precision}; use run.matmul=torch.")
     if method.objective.kl_views and settings.reference == "cached":
         raise UsageError(
             "the objective reads the reference's whole distribution, which is too large to cache; "
