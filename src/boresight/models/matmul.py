@@ -2,8 +2,8 @@
 
 torch hands float32 products on a processor to MKL, which leaves AVX-512 unused on processors of other makers than its
 own. oneDNN, which comes with torch too, uses it: on an AMD EPYC of the fifth generation its products take half the
-time. But it writes a program for each new size, which takes 0.6 ms and 0.8 MB, and keeps a thousand of them. So it pays
-where numbers of tokens repeat, and is only used when asked for. Results and gradients are equal but for rounding.
+time. But it writes a program for each new size, and keeps a thousand of them (`perf/products.py` shows the cost). It
+pays where numbers of tokens repeat, and is only used when asked for. Results and gradients are equal but for rounding.
 """
 
 from __future__ import annotations
