@@ -11,6 +11,7 @@ from types import MethodType, SimpleNamespace
 from typing import Any
 
 import torch
+from torch.nn import Module
 from torch.nn import functional as F
 
 from boresight.objectives import MISMATCHED, TokenLogps, View, view
@@ -164,21 +165,44 @@ def dama(f: SimpleNamespace, t: Tables) -> torch.Tensor:
 
 
 def opa_tokens(f: SimpleNamespace, t: Tables) -> torch.Tensor:
-    """The four comparisons, each averaged over the tokens of an item, without the anchors."""
-    trainer = SimpleNamespace(
-        beta=0.1, loss_type="sigmoid", label_smoothing=0.0, reference_free=False, f_divergence_type="none",
-        f_divergence_params=None, accelerator=_ANSWER,
+    """The whole loss of a batch, with scores for the revised and the own answers."""
+    true, masked = view("truth"), view("truth", "masked")
+    arguments = SimpleNamespace(
+        detailed_report=True, response_score=True, response_image_relation=False, CoPO=True, CoPO_method="random",
+        temperature=1.0, standard_pair_coef=1.0, AI_pair_coef=1.0, CoPO_coef=0.2, AncPO=True, mDPO_anchor=True,
+        Anchor_value=0.0, Anchor_coef=1.0,
     )  # fmt: skip
-    pairs = [
-        (view("truth"), REJECTED, 1.0),
-        (CHOSEN, REJECTED, 1.0),
-        (view("truth"), view("truth", "masked"), 0.2),
-        (CHOSEN, view("chosen", "masked"), 0.2),
-    ]
-    return sum(  # type: ignore[return-value]
-        weight * f.dpo_loss(trainer, t[b].policy, t[w].policy, t[b].reference, t[w].reference)[0].mean(dim=1)
-        for b, w, weight in pairs
+    shown = {"standard": t[true], "original_generate": t[REJECTED], "AI_pseudo": t[CHOSEN]}
+    hidden = {"standard": t[masked], "AI_pseudo": t[view("chosen", "masked")]}
+    outputs = iter(
+        [
+            {f"{name}_response_logprobs": table.policy for name, table in shown.items()},
+            {f"mask_{name}_response_logprobs": table.policy for name, table in hidden.items()},
+        ]
     )
+    policy = Module()
+    policy.forward = lambda **_: next(outputs)  # type: ignore[method-assign]
+    rollouts: dict[str, Any] = dict.fromkeys(("queries", "queries_attn_masks", "images", "masked_images"))
+    for name, table in shown.items():
+        rollouts |= {
+            f"{name}_response": None,
+            f"ref_base_{name}_response_logprobs": table.reference,
+            f"{name}_response_scores": table.weights,
+            f"{name}_response_image_relations": None,
+        }
+    rollouts |= {f"ref_mask_{name}_response_logprobs": table.reference for name, table in hidden.items()}
+    names = {
+        "common_utils": SimpleNamespace(
+            unpack_dict=lambda values, keys: [values[key] for key in keys],
+            prepare_inputs=lambda values, device: values,
+            flatten_dict=lambda values, **_: values,
+        ),
+        "masked_mean": lambda values, mask: (values * mask).sum() / mask.sum(),
+    }
+    f.compute_policy_loss.__globals__.update(names)
+    tokenizer = SimpleNamespace(pad_token_id=0)
+    one = trainer(f, args=arguments, policy=policy, tokenizer=tokenizer)
+    return one.compute_policy_loss(rollouts)[0]  # type: ignore[no-any-return]
 
 
 def simpo(f: SimpleNamespace, t: Tables) -> torch.Tensor:

@@ -85,6 +85,9 @@ _NO_CAST = {
     "policy_rejected_logps.float()": "policy_rejected_logps",
 }
 _DOUBLE = {"self.accelerator.reduce(torch.Tensor([": "self.accelerator.reduce(torch.tensor(dtype=torch.float64, data=["}
+_UPWARDS = {
+    f"-chosen_rewards{i} + self.args.Anchor_value": f"chosen_rewards{i} - self.args.Anchor_value" for i in (2, 4)
+}
 _TRL_MID = "huggingface+trl@v0.10.1"
 _MOMENTS = {f"{_TRL_MID}/trl/trainer/utils.py": ("RunningMoments",)}
 _SUMS = ("dpo_loss", "_get_batch_logps")
@@ -122,8 +125,8 @@ CASES = [
          edits={"device='cuda'": "device='cpu'", "(1 - 0.2)": "1", ".to(torch.float32)": ".to(logits.dtype)",
                 "torch.tensor(0.0482190464911681,": "torch.tensor(0.0482190464911681, dtype=torch.float64,"}),
     Case(method="opa_dpo:corrected", repository="zhyang2226/OPA-DPO", commit="db90180",
-         path="opadpo/dpo_models/dpo_trainer.py", functions=("dpo_loss",), loss=opa_tokens, even=True, stage=1,
-         without=("Anchor",)),
+         path="opadpo/dpo_models/dpo_trainer.py", functions=("dpo_loss", "compute_policy_loss"), loss=opa_tokens,
+         edits=_UPWARDS, even=True, weighted=True, stage=1),
     Case(method="simpo", repository="princeton-nlp/SimPO", commit="1b3e8f3", path="scripts/simpo_trainer.py",
          functions=("simpo_loss",), loss=simpo),
     Case(method="cpo", repository="huggingface/trl", commit="1.16.0", path="trl/experimental/cpo/cpo_trainer.py",

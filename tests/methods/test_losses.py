@@ -16,6 +16,7 @@ from worked_losses import WORKED, one_item
 
 from boresight import registry
 from boresight.methods.dama import BatchFactor
+from boresight.methods.opa_dpo import TokenAnchor
 from boresight.objectives import Anchor, Nll, Objective, Pairwise, Term, TokenLogps, Unpaired, View, pairwise
 from boresight.objectives.rewards import target_of
 from boresight.training.spec import Method
@@ -205,7 +206,7 @@ def _wanted(objective: Objective) -> dict[View, bool]:
     """What all terms that read a view want of it: more or less."""
     votes: dict[View, set[bool]] = {}
     for term in objective:
-        if isinstance(term, Nll | Anchor):
+        if isinstance(term, Nll | Anchor | TokenAnchor):
             sides = [term.target]
         else:
             sides = [term.good, term.bad] if isinstance(term, Unpaired) else [term.better, term.worse]  # type: ignore[attr-defined]

@@ -111,8 +111,8 @@ WORKED = {
     **dict.fromkeys(
         ("fact_rlhf/sft", "lima/sft", "sft/train", "stic/described_sft", "vlguard/post_hoc", "vlguard:mixed/mixed"), NLL
     ),
-    "adpo/encoder": loss(0.08) + (2 * math.exp(-2) + 2.5 * math.exp(-2.5)) / 2,
-    "adpo:first/encoder": loss(0.08) + 4.5 / 2,
+    "adpo/encoder": loss(0.08) + 2 * math.exp(-2) + 2.5 * math.exp(-2.5),
+    "adpo:first/encoder": loss(0.08) + 4.5,
     # Too few tokens are equal, so all count 4 times: 0.1 * (4 * 1.2 + 4 * 0.5 + 0.1 * (0.3 - 0.8))
     "chip/dpo": loss(0.675),
     "chip:paper/dpo": loss(0.475) + loss(0.2),
@@ -144,15 +144,18 @@ WORKED = {
     "mm_dpo:code/dpo": loss(0.1 * 1.2 * 1.2) + 0.25 * NLL,
     "mpo/mpo": 0.8 * DPO + 0.2 * 2 * loss(0.06) + NLL,
     "mr_dpo/dpo": DPO + 0.1 * NLL_OF_TRUTH,
-    "opa_dpo/on_policy_sft": NLL_OF_TRUTH + NLL,
+    "opa_dpo/on_policy_sft": 0.5 * NLL_OF_TRUTH + 0.5 * NLL,
     # Weighted: chosen 0.5 - 0.9, rejected 0.8 - 1.4, chosen masked -0.5 + 0.6; truth is not marked.
     "opa_dpo/dpo": loss(0.16) + loss(0.02) + 0.2 * loss(0.13) + 0.2 * loss(-0.05) + _ANCHORS,
-    "opa_dpo:corrected/on_policy_sft": NLL_OF_TRUTH + NLL,
-    "opa_dpo:corrected/dpo": (loss(0.05) + loss(-0.03) + loss(0.14)) / 3
+    "opa_dpo:corrected/on_policy_sft": 0.5 * NLL_OF_TRUTH + 0.5 * NLL,
+    # Only chosen against rejected is weighted: 0.5 -0.9 and 0.0 +0.8 -1.4. Anchors count twice, a mean over two tokens.
+    "opa_dpo:corrected/dpo": (loss(0.05) + loss(0.01) + loss(0.14)) / 3
     + (loss(0.05) + loss(-0.17) + loss(0.14)) / 3
     + 0.2 * (loss(0.07) + loss(0.06)) / 2
-    + 0.2 * (loss(0.1) + loss(-0.15)) / 2
-    + _ANCHORS,
+    + 0.2 * (loss(0.1) + loss(-0.05)) / 2
+    + 2 * loss(0.05)
+    + loss(0.05)
+    + loss(-0.03),
     "orpo/train": NLL + 0.1 * loss(log_odds(-3 / 2) - log_odds(-4 / 3)),
     "phantom/po": NLL + loss(-3 / 2 + 4 / 3),
     "povid/drifted": 0.5 * DPO + 0.5 * loss(0.1 * (0.2 + 0.2)),

@@ -3,7 +3,8 @@
 Source: Liu et al. 2025, arXiv:2504.01735, its later version with dynamic fine-tuning.
 Differs from the paper: there is no code. Answers come as data, made once per round from the clean and the adversarial
 picture, where the paper makes them at every step; the encoder is trained inside the model that will use it, so nothing
-needs to be transplanted. The variant `first` has the earlier version's plain likelihood.
+needs to be transplanted. Likelihoods are summed over an answer's tokens, as the formula is written. The variant `first`
+has the earlier version's plain likelihood.
 """
 
 from boresight.methods._pieces import CHOSEN
@@ -17,7 +18,8 @@ ATTACKED = "adversarial"
 def _with(sure: bool) -> Method:
     return Method(
         inputs={ATTACKED: Adversarial(epsilon=4 / 255, steps=10)},
-        objective=(pairwise(CHOSEN, view("rejected", ATTACKED), beta=0.1) + nll(view("chosen", ATTACKED), sure=sure)),
+        objective=pairwise(CHOSEN, view("rejected", ATTACKED), beta=0.1)
+        + nll(view("chosen", ATTACKED), sure=sure, average="sequence"),
         stages=(
             Stage(
                 name="encoder",

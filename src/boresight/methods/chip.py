@@ -2,9 +2,12 @@
 
 Source: Fu et al. 2025, arXiv:2501.16629; LVUGAI/CHiP@e7f5193, llava/train/llava_trainer.py:446-608.
 Differs from the paper: it writes a sum of losses, while its code, the default here, adds margins inside one link, with
-segment weight 4 and a token factor of 0.1. The variant `paper` is the sum, with each part weighted 1. In the code the
-reference's log-probability under the noised picture is multiplied by the sum of the token weights, by a slip of shapes;
-here it is weighted token by token, like the policy's.
+segment weight 4 and a token factor of 0.1. The variant `paper` goes halfway: one link for answers, whose segments and
+tokens count as in the code, and one for the picture, each weighted 1; the paper also weighs its parts for the response,
+its segments and its tokens apart. In the code the reference's log-probability under the noised picture is multiplied by
+the sum of the token weights, by a slip of shapes; here it is weighted token by token, like the policy's. Changed tokens
+are found in the answers alone, in the code in prompt and answer together: there one or two equal tokens at the start
+count as unchanged, and difflib's rule for long sequences sets in earlier.
 """
 
 from boresight.media.transforms import diffusion_noise

@@ -4,7 +4,9 @@ Source: Yu et al. 2023 (RLHF-V), arXiv:2312.00849, Eq. 5; RLHF-V/RLAIF-V@83d917b
 muffin/train/trainers.py:67-137.
 Differs from the authors' code: the default is the paper's weighted mean, weight 5, beta 0.5. The variant `code` is what
 the released script does: a weighted sum, weight 1.1, beta 0.1, runs of fewer than 3 equal tokens count as changed, and
-pure insertions and deletions do not count. The first stage of supervised tuning on VQAv2 is left to `sft`.
+pure insertions and deletions do not count. It finds changes in prompt and answer together, so that one or two equal
+tokens at the start of an answer do not count, and difflib's rule for long sequences sets in earlier; here they are
+found in the answers alone. The first stage of supervised tuning on VQAv2 is left to `sft`.
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED

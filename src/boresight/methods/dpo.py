@@ -5,7 +5,8 @@ Source: Rafailov et al. 2023, arXiv:2305.18290, Eq. 7. Each link names its own s
 Differs from the paper: AdamW with a cosine schedule instead of RMSprop with linear warmup, as every multimodal
 follow-up trains it. `bco` shifts rewards by their running mean, which the paper describes and TRL's pair loss lost.
 `sppo` takes the sum over both answers, as TRL does; the authors' code (uclaml/SPPO@5e61c4e) takes half of it, and
-estimated preferences instead of certain ones.
+estimated preferences instead of certain ones. `exo` is TRL's form, with a label smoothing of 1e-3; the authors' code
+(haozheji/exact-optimization@a8ab360, src/align_stage/loss.py) has exp(-10) and leaves the smoothed target unnormalized.
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED

@@ -3,7 +3,8 @@
 Source: Sun et al. 2023 (LLaVA-RLHF), arXiv:2309.14525; llava-rlhf/LLaVA-RLHF@830a083,
 RLHF/models/reward_model.py:311-315.
 Differs from the paper: its last stage, PPO against this reward, is not here yet. The authors train the reward model
-from another, larger model than the policy; here each stage starts from what the one before left.
+from another, larger model than the policy; here each stage starts from what the one before left. Ratings are centered
+by their mean over the step, in the code over each micro-batch.
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED

@@ -1,7 +1,8 @@
 """LLaVA-NeXT-Interleave-DPO: plain DPO of all weights on judged answers about videos.
 
 Source: Li et al. 2024, arXiv:2407.07895; LLaVA-VL/LLaVA-NeXT@df17966, scripts/train/dpo.sh.
-Differs from the authors' code: none known; one seed of data is the 17k pairs of LLaVA-Hound.
+Differs from the authors' code: none known in the loss; the batch is that of one device, whose number the
+script leaves open. One seed of data is the 17k pairs of LLaVA-Hound.
 """
 
 from boresight.methods._pieces import preferred

@@ -2,7 +2,8 @@
 
 Source: Liu et al. 2024, arXiv:2410.17637; Liuziyu77/MIA-DPO@a85c51a.
 Differs from the authors' code: the default adds 0.1 times the likelihood of the chosen answer, the best value of the
-paper's ablation; the variant `code` is the released script, which adds none.
+paper's ablation, as a mean over the tokens of the step, where the code takes each micro-batch for itself; the variant
+`code` is the released script, which adds none.
 """
 
 from boresight.methods._pieces import CHOSEN, LLAVA_LORA, preferred

@@ -5,7 +5,8 @@ trl/trainer/dpo_trainer.py:792-820.
 Differs from the authors' code: the default is the paper's saturating beta with w = k = 0.5; the variant `code` is
 linear in a precomputed factor, with weight 0.1, as the code has it without `implicit_beta`, which it leaves switched on
 and which overwrites that beta by one for the whole batch. Both add 0.25 times the likelihood, the code's value; the
-paper searches it. A pair's stated margin is the signal: the reward model's difference.
+paper searches it; it is a mean over the tokens of the step, in the code over those of a micro-batch, of one pair. A
+pair's stated margin is the signal: the reward model's difference. The batch is that of one device.
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED

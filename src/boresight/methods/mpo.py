@@ -2,8 +2,8 @@
 
 Source: Wang et al. 2024, arXiv:2411.10442; OpenGVLab/InternVL@2410d1d,
 internvl_chat/internvl/train/trainer_dpo.py:29-285.
-Differs from the authors' code: the running mean of rewards is taken over the whole step, where the code takes each
-device's micro-batch.
+Differs from the authors' code: running mean and likelihood are means over the whole step, of rewards and of tokens,
+where the code takes each micro-batch for itself (rewards of all devices, tokens of one).
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED

@@ -1,10 +1,13 @@
 """OPA-DPO: true and revised answers, made likely first, before the model's own, under the picture and a masked one.
 
 Source: Yang et al. 2025, arXiv:2501.09695; zhyang2226/OPA-DPO@db90180,
-opadpo/dpo_models/dpo_trainer.py:428-475, 703-706.
-Differs from the authors' code: the default compares whole answers, as the paper writes. The variant `corrected` is the
-code's comparison token by token, without its faults: padding is not counted, and revised answers are anchored upwards
-as true ones are, where the code pushes them down. Scores of tokens come as weights of the candidates' spans.
+opadpo/dpo_models/dpo_trainer.py:428-475, 583-710, opadpo/utils/data_utils_sft.py:225-249.
+Differs from the authors' code: the default compares and anchors whole answers, as the paper writes, and its spans'
+weights, where the scores of tokens go, count in all of it. The variant `corrected` is the code token by token, without
+its faults: padding is not counted, and revised answers are anchored upwards as true ones are, where the code pushes
+them down. As there, each anchor counts twice and scores count only where a revised answer is compared with the own one;
+its further weights, by how much a token has to do with the picture, are not read. Both take half of the mean likelihood
+of true answers and half of that of revised ones in the first stage, the code one mean over the tokens of both.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ class TokenPairwise(Term):
     better: View
     worse: View
     beta: float = 0.1
+    is_scored: bool = False
+    """Whether ratios are multiplied by the weights of their tokens."""
     weight: float = 1.0
 
     @property
@@ -65,22 +70,48 @@ class TokenPairwise(Term):
     def _ratios(self, target: View, logps: Mapping[View, TokenLogps], width: int) -> Float[Tensor, "item token"]:
         values = logps[target]
         ratios = torch.where(values.answer_mask, log_ratio(target, logps), 0.0)
-        return _widened(ratios if values.weights is None else ratios * values.weights, width)
+        return _widened(ratios * values.weights if self.is_scored and values.weights is not None else ratios, width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenAnchor(Term):
+    """Every token of an answer should gain on the reference: 1/T sum_t -log sigmoid(beta * ratio at t)."""
+
+    target: View
+    beta: float = 0.1
+    weight: float = 1.0
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        return (self.target,)
+
+    @property
+    def label(self) -> str:
+        return f"anchor({self.target}) by token"
+
+    def __call__(self, logps: Mapping[View, TokenLogps]) -> TermLoss:
+        values = logps[self.target]
+        gained = self.beta * torch.where(values.answer_mask, log_ratio(self.target, logps), 0.0)
+        loss = torch.where(values.answer_mask, -F.logsigmoid(gained), 0.0).sum(dim=1) / values.lengths.clamp(min=1)
+        return TermLoss(
+            loss=keep(loss, values.present, fill=0.0),
+            metrics={f"reward/{self.label}": keep(gained.detach().sum(dim=1), values.present)},
+        )
 
 
 def _widened(values: Float[Tensor, "item _token"], width: int) -> Float[Tensor, "item token"]:
     return F.pad(values, (0, width - values.shape[1]))
 
 
-def _with(compared: Objective) -> Method:
+def _with(objective: Objective) -> Method:
     return Method(
         inputs={MASKED: pixel_mask.MEMBER(share=0.3)},
-        objective=compared + anchor(TRUTH, beta=0.1) + anchor(CHOSEN, beta=0.1),
+        objective=objective,
         token_weights=MarkedSpans(outside=1.0),
         stages=(
             Stage(
                 name="on_policy_sft",
-                objective=nll(TRUTH) + nll(CHOSEN),
+                objective=0.5 * nll(TRUTH) + 0.5 * nll(CHOSEN),
                 learning_rate=2e-5,
                 epochs=2,
                 batch_items=128,
@@ -106,12 +137,16 @@ MEMBER = _with(
     + pairwise(CHOSEN, REJECTED, beta=0.1)
     + 0.2 * pairwise(TRUTH, TRUTH_MASKED, beta=0.1)
     + 0.2 * pairwise(CHOSEN, CHOSEN_MASKED, beta=0.1)
+    + anchor(TRUTH, beta=0.1)
+    + anchor(CHOSEN, beta=0.1)
 )
 VARIANTS = {
     "corrected": _with(
         TokenPairwise(better=TRUTH, worse=REJECTED)
-        + TokenPairwise(better=CHOSEN, worse=REJECTED)
+        + TokenPairwise(better=CHOSEN, worse=REJECTED, is_scored=True)
         + TokenPairwise(better=TRUTH, worse=TRUTH_MASKED, weight=0.2)
         + TokenPairwise(better=CHOSEN, worse=CHOSEN_MASKED, weight=0.2)
+        + TokenAnchor(target=TRUTH, weight=2.0)
+        + TokenAnchor(target=CHOSEN, weight=2.0)
     )
 }

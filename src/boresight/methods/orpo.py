@@ -2,7 +2,8 @@
 
 Source: Hong et al. 2024, arXiv:2403.07691, Eq. 4 and 7.
 Differs from the authors' code: the likelihood is that of the answer alone, where the code (and TRL) counts the prompt's
-tokens too. Rate and batch size are the paper's, its scripts differ from model to model.
+tokens too, and the authors' (xfactlab/orpo@208d2d6, src/orpo_trainer.py:32-36) one token of padding in the mean of each
+answer that has padding. Rate and batch size are the paper's, its scripts differ from model to model.
 """
 
 from boresight.methods._pieces import CHOSEN, REJECTED

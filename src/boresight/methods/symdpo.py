@@ -1,8 +1,9 @@
 """SymDPO: examples in the prompt answer with meaningless symbols, so that only their pictures tell which one is right.
 
 Source: Jia et al. 2024, arXiv:2411.11909; APiaoG/SymDPO@31b672a, open_flamingo/train/train_dpo.py:77.
-Differs from the authors' code: none in the loss, whose likelihood the script weights 1. The script names this adapter
-but leaves it switched off, which trains what OpenFlamingo leaves free.
+Differs from the authors' code: the likelihood, which the script weights 1, is a mean over the tokens of the step, in
+the script over those of each pair, as its micro-batches hold one. The script names this adapter but leaves it switched
+off, which trains what OpenFlamingo leaves free.
 """
 
 from boresight.methods._pieces import CHOSEN, preferred

@@ -21,7 +21,8 @@ MISMATCHED = View("mismatched")
 class RunningMean:
     """Mean log-ratio over all steps so far, this one included; every step weighs the same.
 
-    Source: Jung et al. 2024 (BCO), arXiv:2404.04656; the average is that of TRL's `RunningMoments`.
+    Source: Jung et al. 2024 (BCO), arXiv:2404.04656; the average is that of `RunningMoments` in the pair loss of TRL
+    0.10. TRL's `BCOTrainer` weighs steps by how many answers they hold, which is the same while all hold equally many.
     """
 
     of: tuple[View, ...]

@@ -31,7 +31,8 @@ class TokenWeights(Protocol):
 class ChangedTokens:
     """Tokens that differ between the chosen and the rejected answer count `weight`, all others 1.
 
-    Source: Yu et al. 2023 (RLHF-V), arXiv:2312.00849, Eq. 5; its code, RLHF-V/RLAIF-V@83d917b, utils/diff_lib.py.
+    Source: Yu et al. 2023 (RLHF-V), arXiv:2312.00849, Eq. 5; its code, RLHF-V/RLAIF-V@83d917b, utils/diff_lib.py, which
+    is given prompt and answer in one: a short run of equal tokens at the start then joins the prompt's.
     """
 
     weight: float = 5.0
