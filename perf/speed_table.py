@@ -35,7 +35,8 @@ equally many tokens, which is when oneDNN pays.
 ## Ratios
 
 The limit is the ratio of the work, in FLOP: more is gained where a peer spends time on other things than multiplying,
-or multiplies slower. The machine's peak is that of the faster library.
+or multiplies slower. *Processor*: its maker's name for it and the machine's peak, the GFLOP/s of a large product by the
+faster library, in that run.
 """
 
 _SHARED = """\
@@ -60,15 +61,15 @@ def page(outputs: Outputs, shared: Outputs = ()) -> str:
         shared: The same of shared rows beside separate ones.
     """
     ordered = sorted(outputs, key=lambda pair: _order(pair[1]))
-    settings = ("media tokens", "trained", "checkpointing", "products", "pairs per step")
+    settings = ("media tokens", "trained", "checkpointing", "processor", "products", "pairs per step")
     ratios = _table(
         (*settings, "times TRL", "limit", "times LLaMA-Factory", "limit", "memory of TRL's"),
-        5,
+        6,
         [(*_settings(o, f"[{o['shape']['media_tokens']:,}](proofs/{name})"), *_ratios(o)) for name, o in ordered],
     )
     steps = _table(
         (*settings, "program", "pairs/s", "GFLOP per step", "of the machine's peak", "peak memory, MiB"),
-        6,
+        7,
         [row for _, output in ordered for row in _steps(output)],
     )
     by_size = sorted(shared, key=lambda pair: _media_tokens(pair[1]))
@@ -88,6 +89,7 @@ def _order(output: Mapping[str, Any]) -> tuple[Any, ...]:
         shape["media_tokens"],
         shape["frozen_media"],
         _checkpoints(output),
+        _processor(output),
         _products(output),
         output["pairs_per_step"],
     )
@@ -101,10 +103,23 @@ def _products(output: Mapping[str, Any]) -> str:
     return str(output.get("matmul", "torch"))  # earlier outputs know no other way
 
 
+def _processor(output: Mapping[str, Any]) -> str:
+    """By whom it is made, and the rate of its large products, which tells apart what the name does not."""
+    name = output["processor"].replace("(R)", "").removesuffix(" Processor")
+    return f"{name}, {output['peak_gflop_per_s']:.0f}"
+
+
 def _settings(output: Mapping[str, Any], media_tokens: str) -> tuple[str, ...]:
     trained = "language model" if output["shape"]["frozen_media"] else "all"
     recomputes = "yes" if _checkpoints(output) else "no"
-    return media_tokens, trained, recomputes, _products(output), str(output["pairs_per_step"])
+    return (
+        media_tokens,
+        trained,
+        recomputes,
+        _processor(output),
+        _products(output),
+        str(output["pairs_per_step"]),
+    )
 
 
 def _ratios(output: Mapping[str, Any]) -> Iterator[str]:

@@ -89,6 +89,8 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
             "shape": {"media_tokens": 1500, "frozen_media": frozen},
             "pairs_per_step": pairs,
             "matmul": "mkl",
+            "processor": "Some(R) Cores(R) Processor",
+            "peak_gflop_per_s": 99.6,
             "pairs_per_s": each,
             "gflop_per_step": each,
             "share_of_peak": {name: value / 100 for name, value in each.items()},
@@ -100,10 +102,11 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
     lines = speed_table.page([("b.json", output(2, frozen=True)), ("a.json", output(4, frozen=False))]).splitlines()
     rows = [line for line in lines if line.startswith(("| [", "| 1,500"))]
     assert rows[:2] == [
-        "| [1,500](proofs/a.json) | all | no | mkl | 4 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
-        "| [1,500](proofs/b.json) | language model | no | mkl | 2 | 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |",
+        f"| [1,500](proofs/{name}.json) | {trained} | no | Some Cores, 100 | mkl | {pairs} "
+        "| 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |"
+        for name, trained, pairs in (("a", "all", 4), ("b", "language model", 2))
     ]
-    assert rows[4] == "| 1,500 | all | no | mkl | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
+    assert rows[4] == "| 1,500 | all | no | Some Cores, 100 | mkl | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
     assert len(rows) == 2 + 2 * 4
 
 
