@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cli_examples import Rows, jpeg
 
+from boresight.cli.jobs import make_job
+from boresight.errors import UsageError
 from command_line import Outcome, Run
 
 
@@ -197,3 +199,27 @@ def _bomb(width: int, height: int) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+OWN = """
+from boresight.objectives import Objective, pairwise, view
+from boresight.training.spec import Method
+
+MEMBER = Method(objective=Objective((pairwise(view("chosen"), view("rejected"), beta=0.1),)))
+VARIANTS = {"strict": Method(objective=Objective((pairwise(view("chosen"), view("rejected"), beta=0.5),)))}
+"""
+
+
+def test_a_variant_of_ones_own_method_keeps_its_name(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    named = [
+        make_job(data=[], method=method, sets=[], stop_on=(), model="m", out=tmp_path).method_name
+        for method in (f"{tmp_path}/mine.py", f"{tmp_path}/mine.py:strict", "dpo", "dpo:ipo")
+    ]
+    assert named == ["mine", "mine:strict", "dpo", "dpo:ipo"]
+
+
+def test_a_method_cannot_be_called_what_results_call_the_model_before(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text(OWN)
+    with pytest.raises(UsageError, match="results call the model before training 'base'"):
+        make_job(data=[], method=f"{tmp_path}/base.py", sets=[], stop_on=(), model="m", out=tmp_path)

@@ -143,3 +143,13 @@ def test_content_differs_where_a_model_could_see_or_hear_it(read: Any) -> None:
     assert len(set(seen)) == len(seen)
     assert content(film) == content(decode_medium(Media(id="w", kind="video", uri="a.mp4"), read))
     assert np.isfinite(sound.samples).all()
+
+
+def test_a_transform_that_draws_into_its_picture_leaves_the_original_alone() -> None:
+    def stamped(image: Image.Image, *, seed: int) -> Image.Image:
+        image.paste((255, 0, 0), (0, 0, *image.size))
+        return image
+
+    picture = Image.new("RGB", (4, 4))
+    assert change_pictures(picture, stamped, seed=0).getpixel((0, 0)) == (255, 0, 0)  # type: ignore[union-attr]
+    assert picture.getpixel((0, 0)) == (0, 0, 0)

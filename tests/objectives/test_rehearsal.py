@@ -76,7 +76,7 @@ def test_a_link_that_cannot_be_trained_on_is_refused(link: Callable[[Tensor], Te
     ("change", "why"),
     [
         (lambda values: values[:2], r"shape \(4,\), got shape \(2,\)"),
-        (lambda values: values + 1.0, "must be 0 for an item that lacks its views, got 1"),
+        (lambda values: values + 1.0, "must be 0 for an item that lacks chosen, got 1"),
     ],
 )
 def test_a_term_that_counts_wrongly_is_refused(change: Callable[[Tensor], Tensor], why: str) -> None:
@@ -150,3 +150,103 @@ def test_a_pair_is_told_apart_whether_or_not_it_reaches_the_target() -> None:
     metrics = pairwise(CHOSEN, REJECTED, beta=1.0, target=3.0)(logps).metrics
     assert metrics["accuracy/chosen>rejected"].tolist() == [1.0]
     assert metrics["margin/chosen>rejected"].tolist() == [-2.0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given(Term):
+    """A term that returns what a test says."""
+
+    gives: Callable[[Mapping[object, TokenLogps]], object]
+    counts: Callable[[Mapping[object, Tensor]], object] | None = None
+    label = "given"
+    views = (CHOSEN, REJECTED)
+
+    def count(self, lengths: Mapping[object, Tensor]) -> Tensor:  # type: ignore[override]
+        usual = Term.count(self, lengths)  # type: ignore[arg-type]
+        return self.counts(lengths) if self.counts else usual  # type: ignore[return-value]
+
+    def __call__(self, logps: Mapping[object, TokenLogps]) -> TermLoss:  # type: ignore[override]
+        return self.gives(logps)  # type: ignore[return-value]
+
+
+def _margin(logps: Mapping[object, TokenLogps]) -> Tensor:
+    return reward(CHOSEN, logps) - reward(REJECTED, logps)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("term", "why"),
+    [
+        (Given(gives=_margin), "given must return TermLoss.*got Tensor"),
+        (Given(gives=lambda logps: None), "given must return TermLoss.*got NoneType"),
+        (
+            Given(gives=lambda logps: TermLoss(loss=_margin(logps))),
+            "must be 0 for an item that lacks (chosen|rejected), got",
+        ),
+        (
+            Given(gives=lambda logps: TermLoss(loss=_margin(logps)), counts=lambda lengths: 3.0),
+            "given: count must give a tensor of one number per item",
+        ),
+    ],
+)
+def test_what_a_term_returns_is_looked_at(term: Term, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        rehearse(Objective((term,)))
+
+
+def test_a_term_that_counts_items_of_either_answer_may_add_loss_for_one() -> None:
+    rehearse(Objective((unpaired(CHOSEN, REJECTED),)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A statistic that a test makes up."""
+
+    measures: object = None
+    settles: object = (0.0, {})
+    name = "made_up"
+    views = (CHOSEN,)
+
+    def measure(self, logps: Mapping[object, TokenLogps]) -> dict[str, object]:
+        return {"x": torch.ones(3) if self.measures is None else self.measures}
+
+    def settle(self, means: Mapping[str, float], state: object) -> object:
+        return self.settles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithStatistic(Raw):
+    of: Callable[[Tensor], Tensor] = torch.neg
+    statistic: Measured = Measured()
+
+    @property
+    def statistics(self) -> tuple[Measured, ...]:  # type: ignore[override]
+        return (self.statistic,)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "why"),
+    [
+        (Measured(measures=0.5), "made_up: measure must give vectors"),
+        (Measured(measures=torch.tensor(0.5)), "made_up: measure must give vectors"),
+        (Measured(settles=0.5), "made_up: settle must give a number and what to keep"),
+        (Measured(settles=(0.5, {"mean": torch.ones(2)})), "made_up: settle may keep numbers only"),
+    ],
+)
+def test_what_a_statistic_returns_is_looked_at(statistic: Measured, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        rehearse(Objective((WithStatistic(statistic=statistic),)))
+
+
+def test_two_statistics_of_one_name_would_read_each_other() -> None:
+    one, other = (WithStatistic(statistic=Measured(settles=(value, {}))) for value in (0.0, 50.0))
+    with pytest.raises(UsageError, match="two different statistics are called 'made_up'"):
+        one + other
+    assert len((one + one).statistics) == 1
+
+
+def test_terms_of_one_label_are_numbered_in_what_is_logged() -> None:
+    objective = pairwise(CHOSEN, REJECTED, beta=0.1) + pairwise(CHOSEN, REJECTED, beta=0.5) + nll(CHOSEN)
+    assert objective.labels == ("chosen>rejected #1", "chosen>rejected #2", "nll(chosen)")
+    logps = example_logps(objective)
+    reduced = objective.reduce(logps, objective.counts({v: t.lengths for v, t in logps.items()}))
+    assert list(reduced.per_term) == list(objective.labels)

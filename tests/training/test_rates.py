@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from boresight.errors import UsageError
-from boresight.training.optimization import make_optimizer
+from boresight.training.optimization import freeze, make_optimizer
 from boresight.training.spec import Method, Stage, override
 from engine_examples import dpo, item, make_trainer, same, tiny_policy, weights
 
@@ -89,3 +89,22 @@ def test_a_word_that_names_nothing_is_refused(tmp_path: Path) -> None:
 def test_rates_that_cannot_be_are_refused(value: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         override(dpo(), "stages.0.rates", value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"frozen": ("vison_tower",)}, r"stage.frozen names \['vison_tower'\], which is in no parameter's name"),
+        ({"trained": ("projecter",)}, r"stage.trained names \['projecter'\], which is in no parameter's name"),
+        ({"frozen": ("model", "lm_head")}, "leave nothing to train. Names begin with model"),
+    ],
+)
+def test_words_that_freeze_nothing_or_everything_are_refused(stage: dict[str, tuple[str, ...]], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        freeze(tiny_policy(), Stage(**stage))
+
+
+def test_towers_that_a_family_lacks_are_no_mistake() -> None:
+    policy = tiny_policy()
+    freeze(policy, Stage())
+    assert {p.requires_grad for p in policy.parameters()} == {True, False}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from boresight.errors import UsageError
+from boresight.media.transforms.null import Null
 from boresight.methods.mdpo import MEMBER as MDPO
 from boresight.objectives import Objective, pairwise, view
 from boresight.training.metrics import append_row, drop_rows_after
-from boresight.training.spec import Method, Stage, override, to_jsonable
+from boresight.training.spec import Data, Method, Stage, override, to_jsonable
 from engine_examples import dpo
 
 
@@ -73,3 +74,40 @@ def test_rows_after_the_checkpoint_and_half_written_ones_are_dropped(tmp_path: P
         {"step": 1, "loss": None},
         {"step": 2, "loss": None},
     ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("name", "../../out", "stage.name names a folder"),
+        ("max_grad_norm", -1.0, "stage.max_grad_norm must be >= 0"),
+        ("weight_decay", -0.1, "stage.weight_decay must be >= 0"),
+        ("epochs", float("inf"), "stage.epochs must be a finite number"),
+        ("learning_rate", float("nan"), "stage.learning_rate must be a finite number"),
+        ("batch_items", 16.5, "stage.batch_items must be a whole number"),
+        ("betas", (0.9,), r"stage.betas must be two numbers in \[0, 1\)"),
+        ("betas", (0.9, 1.0), r"stage.betas must be two numbers in \[0, 1\)"),
+        ("betas", ("a", 0.9), r"stage.betas\[0\] must be a finite number"),
+        ("schedule", "cosin", "no schedule named 'cosin'. Did you mean 'cosine'"),
+        ("frozen", "vision_tower", "stage.frozen must be a tuple of words"),
+        ("trained", (1,), "stage.trained must be a tuple of words"),
+    ],
+)
+def test_a_stage_of_anybodys_file_is_held_to_its_annotations(setting: str, value: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Stage(**{setting: value})
+
+
+def test_data_that_nothing_reads_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"nothing reads 'unpared'\. Did you mean 'unpaired'"):
+        Data(reads="unpared")  # type: ignore[arg-type]
+
+
+def test_a_round_may_not_have_the_name_of_a_stage() -> None:
+    with pytest.raises(UsageError, match="every stage needs a name of its own"):
+        dataclasses.replace(dpo(), stages=(Stage(name="a.1"), Stage(name="a", rounds=2)))
+
+
+def test_media_as_they_are_cannot_be_called_otherwise() -> None:
+    with pytest.raises(UsageError, match="an input cannot be called clean"):
+        dataclasses.replace(dpo(), inputs={"clean": Null()})

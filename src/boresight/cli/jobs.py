@@ -15,7 +15,7 @@ from boresight.errors import UsageError, known_names
 from boresight.models.device import keep_freed_memory, pick_device, usual_precision
 from boresight.reports import dry_run, report
 from boresight.reports.model_card import write_card
-from boresight.training.align import Aligned, Job, align, prepare
+from boresight.training.align import BASE, Aligned, Job, align, prepare
 from boresight.training.dry_run import write_dry_run
 from boresight.training.health import NAMES
 from boresight.training.run_log import Listener
@@ -55,7 +55,7 @@ def make_job(*, data: Sequence[str], method: str, sets: Sequence[str], stop_on: 
         stage, _, path = source.rpartition("=") if not Path(source).exists() else ("", "", source)
         sources.setdefault(stage, []).append(Path(path))
     return Job(
-        method_name=Path(method).stem,
+        method_name=_name(method),
         method=chosen,
         method_about=_about(method),
         settings=settings,
@@ -63,6 +63,21 @@ def make_job(*, data: Sequence[str], method: str, sets: Sequence[str], stop_on: 
         stage_sources={stage: tuple(paths) for stage, paths in sources.items()},
         **fields,
     )
+
+
+def _name(method: str) -> str:
+    """Of a method and its variant, without folder and ending; `base` is the model before training.
+
+    Raises:
+        UsageError: If the method is called that.
+    """
+    file, colon, variant = Path(method).name.partition(":")
+    name = f"{file.removesuffix('.py')}{colon}{variant}"
+    if name == BASE:
+        raise UsageError(
+            f"--method {method}: results call the model before training {BASE!r}. Give the file another name."
+        )
+    return name
 
 
 def check(job: Job, listener: Listener, stage: str | None = None) -> tuple[Mapping[str, Any], Path]:

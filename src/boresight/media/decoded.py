@@ -85,7 +85,7 @@ def change_pictures(decoded: DecodedMedium, transform: PictureTransform, *, seed
 
 
 def _changed(image: Image.Image, transform: PictureTransform, seed: int) -> Image.Image:
-    changed = transform(image, seed=seed)
+    changed = transform(image.copy(), seed=seed)  # anybody's transform may draw into what it is given
     if not isinstance(changed, Image.Image) or changed.mode != "RGB":
         got = f"one of mode {changed.mode}" if isinstance(changed, Image.Image) else type(changed).__name__
         raise UsageError(f"{type(transform).__name__} must return an RGB picture, got {got}.")

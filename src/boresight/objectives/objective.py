@@ -131,6 +131,14 @@ class Objective:
             raise UsageError(
                 f"an objective holds a tuple of terms, got {got}; write Objective((term,)) for a single one."
             )
+        named: dict[str, Statistic] = {}
+        for term in self.terms:
+            for statistic in getattr(term, "statistics", ()):
+                if named.setdefault(statistic.name, statistic) != statistic:
+                    raise UsageError(
+                        f"two different statistics are called {statistic.name!r}, so that terms would read each "
+                        "other's. Put what they differ in into the name, and make them frozen dataclasses."
+                    )
 
     def __iter__(self) -> Iterator[Term]:
         return iter(self.terms)
@@ -138,6 +146,15 @@ class Objective:
     def __add__(self, other: Term | Objective) -> Objective:
         more = other.terms if isinstance(other, Objective) else (other,)
         return Objective(self.terms + more)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for every term: its label, numbered where several terms have the same."""
+        said = [str(term.label or type(term).__name__) for term in self.terms]
+        return tuple(
+            label if said.count(label) == 1 else f"{label} #{said[: i + 1].count(label)}"
+            for i, label in enumerate(said)
+        )
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -196,7 +213,7 @@ class Objective:
         ]
         total = sum((t.weight * s for t, s in zip(self.terms, shares, strict=True)), start=shares[0] * 0.0)
         metrics = {name: values for output in outputs for name, values in output.metrics.items()}
-        per_term = {t.label: float(s.detach()) for t, s in zip(self.terms, shares, strict=True)}
+        per_term = {name: float(s.detach()) for name, s in zip(self.labels, shares, strict=True)}
         return Reduced(loss=total, per_term=per_term, metrics=metrics)
 
 

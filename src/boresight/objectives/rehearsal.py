@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boresight.errors import UsageError
-from boresight.objectives.objective import Objective, Term, mean_of
+from boresight.objectives.objective import Objective, Statistic, Term, TermLoss, mean_of
 from boresight.objectives.views import TokenLogps, View
 
 _LENGTHS = (3, 1, 0, 5)
@@ -53,10 +53,11 @@ def rehearse(objective: Objective) -> None:
     """
     logps = example_logps(objective, lengths=_LENGTHS)
     for statistic in objective.statistics:
-        statistic.settle({name: mean_of([values]) for name, values in statistic.measure(logps).items()}, {})
+        _check_statistic(statistic, logps)
     for term in objective:
         loss = _loss(term, logps)
         _check(term, loss, logps)
+        _check_absent(term, logps)
         alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
         if not torch.allclose(alone, loss):
             raise UsageError(
@@ -67,7 +68,14 @@ def rehearse(objective: Objective) -> None:
 
 def _loss(term: Term, logps: Mapping[View, TokenLogps]) -> Float[Tensor, " item"]:
     items = len(next(iter(logps.values())).policy)
-    loss = term(logps).loss
+    output = term(logps)
+    if not isinstance(output, TermLoss) or not isinstance(output.loss, Tensor):
+        got = output.loss if isinstance(output, TermLoss) else output
+        raise UsageError(f"term {term.label} must return TermLoss(loss=TENSOR), got {type(got).__name__}.")
+    for name, values in output.metrics.items():
+        if not isinstance(values, Tensor) or values.shape != (items,):
+            raise UsageError(f"metric {name} of term {term.label} must be a tensor of one number per item.")
+    loss = output.loss
     if loss.shape != (items,):
         raise UsageError(
             f"term {term.label} must give one loss per item, shape ({items},), got shape {tuple(loss.shape)}. "
@@ -86,12 +94,50 @@ def _check(term: Term, loss: Float[Tensor, " item"], logps: Mapping[View, TokenL
             f"term {term.label} gives a loss or gradient that is not finite on ordinary log-probabilities: "
             f"{loss.tolist()} for answers of {', '.join(map(str, _LENGTHS))} tokens."
         )
-    absent = float(loss.detach()[_LENGTHS.index(0)])
-    if absent:
-        raise UsageError(
-            f"term {term.label} must be 0 for an item that lacks its views, got {absent:.3g}. "
-            "Wrap the loss in keep(loss, all_present(...), fill=0.0)."
-        )
+
+
+def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
+    """An item that a term does not count, as it lacks one text or all, adds nothing."""
+    texts = dict.fromkeys(view.text for view in term.views)
+    for lacking in ((), *((text,) for text in texts)):
+        tables = {view: _without(table) if view.text in lacking else table for view, table in logps.items()}
+        items = len(_LENGTHS)
+        count = term.count({view: table.lengths for view, table in tables.items()})
+        if not isinstance(count, Tensor) or count.shape != (items,):
+            raise UsageError(f"term {term.label}: count must give a tensor of one number per item, got {count!r}.")
+        over = _loss(term, tables).detach()[count == 0]
+        if over.any():
+            raise UsageError(
+                f"term {term.label} must be 0 for an item that lacks {' or '.join(lacking or texts)}, "
+                f"got {float(over[over != 0][0]):.3g}. Wrap the loss in keep(loss, all_present(...), fill=0.0)."
+            )
+
+
+def _check_statistic(statistic: Statistic, logps: Mapping[View, TokenLogps]) -> None:
+    found = statistic.measure(logps)
+    for name, values in found.items():
+        if not isinstance(values, Tensor) or values.ndim != 1:
+            raise UsageError(f"statistic {statistic.name}: measure must give vectors, got {values!r} for {name!r}.")
+    settled = statistic.settle({name: mean_of([values]) for name, values in found.items()}, {})
+    if not isinstance(settled, tuple) or len(settled) != 2 or not isinstance(settled[0], int | float):
+        raise UsageError(f"statistic {statistic.name}: settle must give a number and what to keep, got {settled!r}.")
+    if not all(isinstance(value, int | float) for value in settled[1].values()):
+        raise UsageError(f"statistic {statistic.name}: settle may keep numbers only, got {settled[1]!r}.")
+
+
+def _without(table: TokenLogps) -> TokenLogps:
+    """A table of which the items that the others have lack their answers."""
+
+    def nothing(values: Tensor | None) -> Tensor | None:
+        return None if values is None else torch.zeros_like(values)
+
+    return replace(
+        table,
+        policy=torch.zeros_like(table.policy),
+        answer_mask=torch.zeros_like(table.answer_mask),
+        reference=nothing(table.reference),
+        kl=nothing(table.kl),
+    )
 
 
 def _only(logps: Mapping[View, TokenLogps], item: int) -> dict[View, TokenLogps]:

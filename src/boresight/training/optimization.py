@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,18 +13,35 @@ from torch import Tensor
 from boresight.errors import UsageError
 from boresight.models.policy import Policy
 from boresight.training.sharding import like
-from boresight.training.spec import Stage
+from boresight.training.spec import TOWERS, Stage
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
 
 def freeze(policy: Policy, stage: Stage) -> None:
-    """Keep the weights that the stage names as they are; adapters decide for themselves."""
+    """Keep the weights that the stage names as they are; adapters decide for themselves.
+
+    Raises:
+        UsageError: If nothing is left to train, or a word is in no parameter's name; names of towers are each of some
+            families only.
+    """
     if policy.has_adapter:
         return
+    names = [name for name, _ in policy.model.named_parameters()]
+    for setting, words in (("frozen", stage.frozen), ("trained", stage.trained)):
+        unused = [word for word in words if word not in TOWERS and not any(word in name for name in names)]
+        if unused:
+            raise UsageError(f"stage.{setting} names {unused}, which is in no parameter's name. {_like(names)}")
     for name, parameter in policy.model.named_parameters():
         is_named = not stage.trained or any(word in name for word in stage.trained)
         parameter.requires_grad_(is_named and not any(word in name for word in stage.frozen))
+    if not any(parameter.requires_grad for parameter in policy.model.parameters()):
+        raise UsageError(f"stage.frozen and stage.trained leave nothing to train. {_like(names)}")
+
+
+def _like(names: Sequence[str]) -> str:
+    parts = list(dict.fromkeys(re.split(r"\.\d+\.", name)[0] for name in names))
+    return f"Names begin with {', '.join(parts[:8])}{'...' if len(parts) > 8 else '.'}"
 
 
 def make_optimizer(parameters: Parameters, stage: Stage) -> torch.optim.Optimizer:

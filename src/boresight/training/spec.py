@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -26,6 +28,8 @@ ReferenceKind = Literal["auto", "copy", "adapter_off", "cached", "none"]
 VISION_TOWERS = ("vision_tower", "visual", "vision_model", "vision_encoder", "image_tower")
 TOWERS = (*VISION_TOWERS, "audio_tower", "audio_encoder", "speech_encoder")
 Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
+_STAGE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[0-9]+)?")
+_NUMBERS = ("learning_rate", "epochs", "batch_items", "warmup", "weight_decay", "max_grad_norm", "rounds")
 Modality = Literal["text", "image", "images", "video", "audio", "volume"]
 
 
@@ -41,6 +45,11 @@ class Data:
     """Name of what makes such data, in `boresight.data.construct`; None for methods that take any pairs."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """What each text is, for people."""
+
+    def __post_init__(self) -> None:
+        if self.reads not in typing.get_args(Reads):
+            known = known_names(str(self.reads), typing.get_args(Reads))
+            raise UsageError(f"data.reads: nothing reads {self.reads!r}. {known}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +91,7 @@ class Stage:
     several do, the first counts."""
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         if not isinstance(self.lora, Lora | None):
             raise UsageError(f"stage.lora must be a Lora or None, got {self.lora!r}. Write Lora(rank=64).")
         slow = [word for word, factor in self.rates.items() if not factor > 0]
@@ -97,6 +107,35 @@ class Stage:
             raise UsageError(f"stage.warmup must be in [0, 1), got {self.warmup}.")
         if self.rounds < 1:
             raise UsageError(f"stage.rounds must be >= 1, got {self.rounds}.")
+        if self.weight_decay < 0:
+            raise UsageError(f"stage.weight_decay must be >= 0, got {self.weight_decay}.")
+        if self.max_grad_norm < 0:
+            raise UsageError(f"stage.max_grad_norm must be >= 0, got {self.max_grad_norm}. 0 turns it off.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"stage.betas must be two numbers in [0, 1), got {self.betas}.")
+
+    def _check_kinds(self) -> None:
+        """Values may come from anybody's file, where nothing else holds them to their annotations."""
+        if not isinstance(self.name, str) or not _STAGE_NAME.fullmatch(self.name):
+            raise UsageError(
+                f"stage.name names a folder: letters, digits, _ and -, and .NUMBER of a round, got {self.name!r}."
+            )
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        numbers |= {f"rates[{word!r}]": factor for word, factor in self.rates.items()}
+        numbers |= {f"betas[{i}]": beta for i, beta in enumerate(self.betas)}
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise UsageError(f"stage.{name} must be a finite number, got {value!r}.")
+        for name in ("batch_items", "rounds"):
+            if not isinstance(getattr(self, name), int):
+                raise UsageError(f"stage.{name} must be a whole number, got {getattr(self, name)!r}.")
+        for name in ("frozen", "trained"):
+            words = getattr(self, name)
+            if not isinstance(words, tuple) or not all(isinstance(word, str) and word for word in words):
+                raise UsageError(f'stage.{name} must be a tuple of words, such as ("vision_tower",), got {words!r}.')
+        if self.schedule not in typing.get_args(Schedule):
+            known = known_names(str(self.schedule), typing.get_args(Schedule))
+            raise UsageError(f"stage.schedule: no schedule named {self.schedule!r}. {known}")
 
     @property
     def round_names(self) -> tuple[str, ...]:
@@ -129,9 +168,11 @@ class Method:
                 )
         objectives = [self.objective, *(s.objective for s in self.stages if s.objective)]
         shown = {input for objective in objectives for input in _inputs_of(objective)}
-        names = [stage.name for stage in self.stages]
+        names = [name for stage in self.stages for name in {stage.name, *stage.round_names}]
         if len(set(names)) < len(names):
             raise UsageError(f"every stage needs a name of its own, got {', '.join(names)}.")
+        if "clean" in self.inputs:
+            raise UsageError("an input cannot be called clean: that is the media as they are. Choose another name.")
         unknown = shown - {"clean", *self.inputs}
         if unknown:
             raise UsageError(f"the objective reads inputs {sorted(unknown)} that the method does not declare.")
