@@ -53,6 +53,7 @@ def model(tmp_path: Path) -> Path:
 
 def run(store: Path, model: Path, out: Path, seed: int) -> dict[str, torch.Tensor]:
     method = override(override(MDPO, "stages.0.epochs", "1"), "stages.0.lora.rank", "2")
+    method = override(method, "objective.1.weight", "0")  # there are no pictures
     settings = RunSettings(seed=seed, device="cpu")
     align(Job(model=str(model), sources=(store,), method_name="mdpo", method=method, out=out, settings=settings))
     return load_file(out / "model" / "adapter_model.safetensors")
@@ -68,6 +69,12 @@ def test_equal_seeds_give_equal_adapters_and_others_do_not(store: Path, model: P
     assert not all(first[name].equal(other[name]) for name in first)
     policy = load_policy(tmp_path / "1" / "model")  # the adapter's folder is a model like any other
     assert not policy.has_adapter
+
+
+def test_a_term_whose_picture_no_item_has_is_refused(store: Path, model: Path, tmp_path: Path) -> None:
+    job = Job(model=str(model), sources=(store,), method_name="mdpo", method=MDPO, out=tmp_path / "out")
+    with pytest.raises(UsageError, match="no item can be shown what the term chosen>chosen@cropped reads, cropped"):
+        align(job)
 
 
 def test_the_split_depends_on_ids_and_not_on_order() -> None:

@@ -26,11 +26,11 @@ from boresight.models.device import pick_device
 from boresight.models.generate import generate
 from boresight.models.loading import Precision, load_policy
 from boresight.models.policy import Policy
-from boresight.objectives import Objective, rehearse
+from boresight.objectives import CLEAN, rehearse
 from boresight.records import Media, Record
 from boresight.scoring import Ratio, results_table, write_results
 from boresight.training.export import merge, save_model
-from boresight.training.items import Item, ItemEncoder
+from boresight.training.items import Item, ItemEncoder, what_is_shown
 from boresight.training.loop import Trainer, TrainResult
 from boresight.training.making_items import make_items
 from boresight.training.manifest import write_manifest
@@ -198,7 +198,7 @@ def plan_legs(job: Job) -> tuple[Leg, ...]:
         objective = run.objective
         rehearse(objective)
         items = make_items(train, objective.texts, job.pairing, files, reads=run.data.reads, signals=objective.signals)
-        _check_terms(objective, items)
+        _check_terms(run, items)
         legs.append(
             Leg(
                 method=run,
@@ -214,19 +214,32 @@ def plan_legs(job: Job) -> tuple[Leg, ...]:
     return tuple(legs)
 
 
-def _check_terms(objective: Objective, items: Sequence[Item]) -> None:
+def _check_terms(method: Method, items: Sequence[Item]) -> None:
     """A term that no item can feed is a mistake in its name, or belongs to other data.
 
     Raises:
-        UsageError: Names the term, and the texts that there are.
+        UsageError: Names the term, and the texts that there are, or the inputs that no item's media allow.
     """
+    objective = method.objective
     has = {v: torch.tensor([int(v.text in item.texts) for item in items]) for v in objective.views}
-    for term, count in zip(objective, objective.counts(has), strict=True) if items else ():
-        if not count and term.weight:
+    can_show = {
+        v: torch.tensor([int(what_is_shown(item, v, method.inputs) is not None) for item in items])
+        for v in objective.views
+    }
+    counts = zip(objective, objective.counts(has), objective.counts(can_show), strict=True)
+    for term, num_with_texts, num_shown in counts if items else ():
+        if not num_with_texts and term.weight:
             texts = sorted({text for item in items for text in item.texts})
             raise UsageError(
                 f"no item has what the term {term.label} reads; the texts of the data are {', '.join(texts)}. "
                 "Name one of them, bring data that have it, or give the term a weight of 0 with --set."
+            )
+        if not num_shown and term.weight:
+            inputs = sorted({v.input for v in term.views} - {CLEAN})
+            raise UsageError(
+                f"no item can be shown what the term {term.label} reads, {', '.join(inputs)}: no prompt has media, or "
+                "none has those that stand for them there. Bring data that have them, or give the term a weight of 0 "
+                "with --set."
             )
 
 

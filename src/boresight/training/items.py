@@ -101,27 +101,7 @@ class ItemEncoder:
         It lacks an input variant when it has no picture to vary: a variant would be the prompt itself, and a pair of
         equal sides would count and teach nothing.
         """
-        if view.text not in item.texts:
-            return None
-        media = item.media(view.text)
-        if view.input == CLEAN:
-            return Shown(item.record.id, media)
-        input = self.inputs[view.input]
-        if not media:
-            return None
-        if isinstance(input, Absent):
-            return Shown(item.record.id, ())
-        source = item.record
-        if isinstance(input, ShownWith):
-            others = item.media(input.text)
-        elif isinstance(input, Stored):
-            others = _derived(item.record, media, input.transform)
-        elif isinstance(input, OtherRecord):
-            source = item.partner or item.record
-            others = tuple(source.medium(id) for id in _shown_ids(source))
-        else:
-            return Shown(item.record.id, media, view.input)
-        return Shown(source.id, others) if len(others) == len(media) and others != media else None
+        return what_is_shown(item, view, self.inputs)
 
     def prompt(self, item: Item, view: View) -> EncodedPrompt:
         """The prompt as `view` sees it; the item must have the view."""
@@ -195,6 +175,31 @@ class ItemEncoder:
         assert not isinstance(transform, Absent | ShownWith | Stored | OtherRecord)
         seed = derive_seed(self.seed, item.record.id, f"{input}/{index}")
         return change_pictures(decoded, transform, seed=seed)
+
+
+def what_is_shown(item: Item, view: View, inputs: Mapping[str, Input]) -> Shown | None:
+    """See `ItemEncoder.shown`."""
+    if view.text not in item.texts:
+        return None
+    media = item.media(view.text)
+    if view.input == CLEAN:
+        return Shown(item.record.id, media)
+    input = inputs[view.input]
+    if not media:
+        return None
+    if isinstance(input, Absent):
+        return Shown(item.record.id, ())
+    source = item.record
+    if isinstance(input, ShownWith):
+        others = item.media(input.text)
+    elif isinstance(input, Stored):
+        others = _derived(item.record, media, input.transform)
+    elif isinstance(input, OtherRecord):
+        source = item.partner or item.record
+        others = tuple(source.medium(id) for id in _shown_ids(source))
+    else:
+        return Shown(item.record.id, media, view.input)
+    return Shown(source.id, others) if len(others) == len(media) and others != media else None
 
 
 def place_of(record: Record, file: str | None) -> tuple[str, int | None]:
