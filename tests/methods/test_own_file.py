@@ -124,7 +124,9 @@ def test_an_error_within_a_users_file_names_its_line(tmp_path: Path) -> None:
 def test_a_term_that_no_item_can_feed_is_refused_with_the_texts_that_there_are(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store") as writer:
         for record in records(3):
-            writer.add(dataclasses.replace(record, media=(), messages=(record.messages[-1],)))
+            text = tuple(part for part in record.messages[-1].parts if part.type == "text")
+            asked = dataclasses.replace(record.messages[-1], parts=text)
+            writer.add(dataclasses.replace(record, media=(), messages=(asked,)))
         writer.finish()
     misspelled = pairwise(CHOSEN, REJECTED) + pairwise(CHOSEN, view("rejectd"))
     job = Job(
