@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -18,6 +21,16 @@ def peak_mib() -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def product_flops_per_s(multiply: Callable[[Tensor, Tensor], Tensor], matrix: Tensor) -> float:
+    """What a product of a square matrix with itself reaches, at best of eight."""
+    seconds = []
+    for _ in range(8):
+        began = time.perf_counter()
+        float(multiply(matrix, matrix)[0, 0])  # reading a value waits for the device
+        seconds.append(time.perf_counter() - began)
+    return float(2 * len(matrix) ** 3 / min(seconds))
 
 
 def _onednn_flops() -> dict[Any, Any]:

@@ -40,7 +40,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import datasets
 import numpy as np
@@ -55,11 +55,12 @@ from boresight.models import matmul
 from boresight.models.device import keep_freed_memory
 from boresight.models.fake import FakeShape, fake_llava
 from boresight.models.loading import Lora, make_policy
+from boresight.models.matmul import Matmul
 from boresight.records import Media, Message, Part, Record
 from boresight.training.items import Item, ItemEncoder
 from boresight.training.loop import Trainer
 from boresight.training.spec import RunSettings, override
-from perf.counting import flop_counter, peak_mib
+from perf.counting import flop_counter, peak_mib, product_flops_per_s
 from perf.peer import Peer
 from perf.shapes import PROMPT, SHAPES, WORDS, fake_shape, noise
 
@@ -353,14 +354,8 @@ def _peak_flops_per_s(args: argparse.Namespace) -> float:
     """What a large product of two matrices reaches, by whichever library is faster."""
     size = 8192 if args.device == "cuda" else 2048
     matrix = torch.rand(size, size, device=args.device, dtype=getattr(torch, args.precision))
-    times = []
-    for which in ("torch", "onednn") if args.device == "cpu" and args.precision == "float32" else ("torch",):
-        multiply = matmul.by(which)  # type: ignore[arg-type]
-        for _ in range(8):
-            began = time.perf_counter()
-            float(multiply(matrix, matrix)[0, 0])
-            times.append(time.perf_counter() - began)
-    return 2 * size**3 / min(times)
+    libraries = get_args(Matmul) if args.device == "cpu" and args.precision == "float32" else ("torch",)
+    return max(product_flops_per_s(matmul.by(which), matrix) for which in libraries)
 
 
 def _processor() -> str:
@@ -388,7 +383,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--llama-factory", metavar="PYTHON", help="interpreter of an environment with LLaMA-Factory")
-    parser.add_argument("--matmul", choices=("torch", "onednn"), default="torch", help="what ours multiplies by")
+    parser.add_argument("--matmul", choices=get_args(Matmul), default="torch", help="what ours multiplies by")
     parser.add_argument("--peers", default=",".join(PEERS), help="which of these take part")
     parser.add_argument("--peer", choices=PEERS, help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -15,6 +15,7 @@ import os
 import statistics
 import time
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from torch import Tensor
 from boresight.models import matmul
 from boresight.models.device import used_bytes
 from boresight.models.matmul import Matmul
+from perf.counting import product_flops_per_s
 
 _LARGE = 2048
 
@@ -40,6 +42,7 @@ def main() -> None:
     grown = used_bytes(torch.device("cpu")) - before
     for rows in range(args.first, args.first + args.sizes):
         seconds["torch"].append(_layers_s("torch", weights, rows))
+    large = torch.rand(_LARGE, _LARGE)
     text = json.dumps(
         {
             "benchmark": "products",
@@ -48,7 +51,9 @@ def main() -> None:
             "products_per_size": 3 * len(weights),
             "milliseconds_per_size": {name: round(1e3 * statistics.median(s), 2) for name, s in seconds.items()},
             "grown_mib": round(grown / 2**20),
-            "large_gflop_per_s": {which: round(_large_flops_per_s(which) / 1e9, 1) for which in ("torch", "onednn")},
+            "large_gflop_per_s": {
+                which: round(product_flops_per_s(matmul.by(which), large) / 1e9, 1) for which in get_args(Matmul)
+            },
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
             "torch": torch.__version__,
@@ -72,16 +77,6 @@ def _layers_s(which: Matmul, weights: list[Tensor], rows: int) -> float:
         multiply(grad.t(), x)
         seconds += time.perf_counter() - began
     return seconds
-
-
-def _large_flops_per_s(which: Matmul) -> float:
-    multiply, matrix = matmul.by(which), torch.rand(_LARGE, _LARGE)
-    times = []
-    for _ in range(8):
-        began = time.perf_counter()
-        multiply(matrix, matrix)
-        times.append(time.perf_counter() - began)
-    return 2 * _LARGE**3 / min(times)
 
 
 def _arguments() -> argparse.Namespace:

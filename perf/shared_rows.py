@@ -21,7 +21,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from boresight import registry
 from boresight.models.device import keep_freed_memory
 from boresight.models.fake import fake_llava
 from boresight.models.loading import make_policy
+from boresight.models.matmul import Matmul
 from boresight.records import (
     AspectScore,
     Candidate,
@@ -225,7 +226,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--methods", nargs="+", default=registry.names(PACKAGE))
-    parser.add_argument("--matmul", choices=("torch", "onednn"), default="torch")
+    parser.add_argument("--matmul", choices=get_args(Matmul), default="torch")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     return parser.parse_args()

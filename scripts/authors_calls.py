@@ -6,7 +6,7 @@ The functions themselves are not here: `authors_losses.py` takes them out of che
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MethodType, SimpleNamespace
 from typing import Any
 
@@ -164,6 +164,17 @@ def dama(f: SimpleNamespace, t: Tables) -> torch.Tensor:
     )[0]
 
 
+class _Says(Module):
+    """A model that answers each call with the next of what it was given."""
+
+    def __init__(self, outputs: Iterator[dict[str, torch.Tensor]]) -> None:
+        super().__init__()
+        self._outputs = outputs
+
+    def forward(self, **_: Any) -> dict[str, torch.Tensor]:
+        return next(self._outputs)
+
+
 def opa_tokens(f: SimpleNamespace, t: Tables) -> torch.Tensor:
     """The whole loss of a batch, with scores for the revised and the own answers."""
     true, masked = view("truth"), view("truth", "masked")
@@ -180,8 +191,7 @@ def opa_tokens(f: SimpleNamespace, t: Tables) -> torch.Tensor:
             {f"mask_{name}_response_logprobs": table.policy for name, table in hidden.items()},
         ]
     )
-    policy = Module()
-    policy.forward = lambda **_: next(outputs)  # type: ignore[method-assign]
+    policy = _Says(outputs)
     rollouts: dict[str, Any] = dict.fromkeys(("queries", "queries_attn_masks", "images", "masked_images"))
     for name, table in shown.items():
         rollouts |= {
@@ -202,7 +212,8 @@ def opa_tokens(f: SimpleNamespace, t: Tables) -> torch.Tensor:
     f.compute_policy_loss.__globals__.update(names)
     tokenizer = SimpleNamespace(pad_token_id=0)
     one = trainer(f, args=arguments, policy=policy, tokenizer=tokenizer)
-    return one.compute_policy_loss(rollouts)[0]  # type: ignore[no-any-return]
+    loss: torch.Tensor = one.compute_policy_loss(rollouts)[0]
+    return loss
 
 
 def simpo(f: SimpleNamespace, t: Tables) -> torch.Tensor:

@@ -151,5 +151,6 @@ def test_a_transform_that_draws_into_its_picture_leaves_the_original_alone() -> 
         return image
 
     picture = Image.new("RGB", (4, 4))
-    assert change_pictures(picture, stamped, seed=0).getpixel((0, 0)) == (255, 0, 0)  # type: ignore[union-attr]
+    changed = change_pictures(picture, stamped, seed=0)
+    assert isinstance(changed, Image.Image) and changed.getpixel((0, 0)) == (255, 0, 0)
     assert picture.getpixel((0, 0)) == (0, 0, 0)

@@ -82,15 +82,16 @@ def test_rows_after_the_checkpoint_and_half_written_ones_are_dropped(tmp_path: P
         ("name", "../../out", "stage.name names a folder"),
         ("max_grad_norm", -1.0, "stage.max_grad_norm must be >= 0"),
         ("weight_decay", -0.1, "stage.weight_decay must be >= 0"),
-        ("epochs", float("inf"), "stage.epochs must be a finite number"),
-        ("learning_rate", float("nan"), "stage.learning_rate must be a finite number"),
-        ("batch_items", 16.5, "stage.batch_items must be a whole number"),
-        ("betas", (0.9,), r"stage.betas must be two numbers in \[0, 1\)"),
-        ("betas", (0.9, 1.0), r"stage.betas must be two numbers in \[0, 1\)"),
-        ("betas", ("a", 0.9), r"stage.betas\[0\] must be a finite number"),
-        ("schedule", "cosin", "no schedule named 'cosin'. Did you mean 'cosine'"),
-        ("frozen", "vision_tower", "stage.frozen must be a tuple of words"),
-        ("trained", (1,), "stage.trained must be a tuple of words"),
+        ("epochs", float("inf"), "stage.epochs: expected a number, got inf"),
+        ("learning_rate", float("nan"), "stage.learning_rate: expected a number, got nan"),
+        ("learning_rate", True, "stage.learning_rate: expected a number, got True"),
+        ("batch_items", 16.5, "stage.batch_items: expected a whole number, got 16.5"),
+        ("betas", (0.9,), r"stage.betas: expected 2 values, got \(0.9,\)"),
+        ("betas", (0.9, 1.0), r"stage.betas must be in \[0, 1\)"),
+        ("betas", ("a", 0.9), "stage.betas.0: expected a number, got 'a'"),
+        ("schedule", "cosin", "stage.schedule: expected one of cosine, linear, .* got 'cosin'"),
+        ("frozen", "vision_tower", "stage.frozen: expected a list, got 'vision_tower'"),
+        ("trained", (1,), "stage.trained.0: expected text, got 1"),
     ],
 )
 def test_a_stage_of_anybodys_file_is_held_to_its_annotations(setting: str, value: Any, message: str) -> None:
@@ -99,8 +100,24 @@ def test_a_stage_of_anybodys_file_is_held_to_its_annotations(setting: str, value
 
 
 def test_data_that_nothing_reads_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"nothing reads 'unpared'\. Did you mean 'unpaired'"):
-        Data(reads="unpared")  # type: ignore[arg-type]
+    misspelt: Any = "unpared"
+    with pytest.raises(UsageError, match=r"data.reads: expected one of auto, pairs, .* got 'unpared'"):
+        Data(reads=misspelt)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("stages.0.betas", "[0.9]", "--set stages.0.betas: expected 2 values"),
+        ("stages.0.betas", '["a", 1]', "--set stages.0.betas.0: expected a number"),
+        ("stages.0.frozen", "[1]", "--set stages.0.frozen.0: expected text, got 1"),
+        ("stages.0.epochs", "Infinity", "--set stages.0.epochs: expected a number, got inf"),
+        ("inputs.cropped.area", "[0.1]", "--set inputs.cropped.area: expected 2 values"),
+    ],
+)
+def test_elements_of_a_list_are_looked_at_too(path: str, value: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        override(MDPO, path, value)
 
 
 def test_a_round_may_not_have_the_name_of_a_stage() -> None:

@@ -15,7 +15,8 @@ from boresight.errors import UsageError, known_names
 from boresight.models.device import keep_freed_memory, pick_device, usual_precision
 from boresight.reports import dry_run, report
 from boresight.reports.model_card import write_card
-from boresight.training.align import BASE, Aligned, Job, align, prepare
+from boresight.scoring.results import BASE
+from boresight.training.align import Aligned, Job, align, prepare
 from boresight.training.dry_run import write_dry_run
 from boresight.training.health import NAMES
 from boresight.training.run_log import Listener

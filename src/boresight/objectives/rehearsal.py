@@ -126,7 +126,7 @@ def _check_statistic(statistic: Statistic, logps: Mapping[View, TokenLogps]) -> 
 
 
 def _without(table: TokenLogps) -> TokenLogps:
-    """A table of which the items that the others have lack their answers."""
+    """A table where no item has the view."""
 
     def nothing(values: Tensor | None) -> Tensor | None:
         return None if values is None else torch.zeros_like(values)

@@ -34,9 +34,10 @@ from boresight.models.loading import load_policy
 from boresight.models.policy import Policy
 from boresight.records import Media, to_json
 from boresight.scoring import Ratio, answers, descriptions, results_table, write_results
+from boresight.scoring.results import BASE
 from boresight.studies.prompts import request
 from boresight.studies.respond import Progress
-from boresight.training.align import BASE, Job, align
+from boresight.training.align import Job, align
 from boresight.training.health import HealthWarning, length_collapse
 from boresight.training.items import ItemEncoder
 from boresight.training.making_items import make_items

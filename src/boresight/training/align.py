@@ -29,6 +29,7 @@ from boresight.models.policy import Policy
 from boresight.objectives import CLEAN, rehearse
 from boresight.records import Media, Record
 from boresight.scoring import Ratio, results_table, write_results
+from boresight.scoring.results import BASE
 from boresight.training.export import merge, save_model
 from boresight.training.items import Item, ItemEncoder, what_is_shown
 from boresight.training.loop import Trainer, TrainResult
@@ -39,8 +40,6 @@ from boresight.training.pictures import PictureCache
 from boresight.training.processes import Together, meet
 from boresight.training.run_log import Listener
 from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
-
-BASE = "base"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,11 +96,7 @@ class ItemEncoder:
     _weights: dict[str, dict[str, Float[Tensor, " token"]]] = field(default_factory=dict)
 
     def shown(self, item: Item, view: View) -> Shown | None:
-        """What the prompt shows under a view; None where the item lacks the view.
-
-        It lacks an input variant when it has no picture to vary: a variant would be the prompt itself, and a pair of
-        equal sides would count and teach nothing.
-        """
+        """What the prompt shows under a view, see `what_is_shown`."""
         return what_is_shown(item, view, self.inputs)
 
     def prompt(self, item: Item, view: View) -> EncodedPrompt:
@@ -178,7 +174,11 @@ class ItemEncoder:
 
 
 def what_is_shown(item: Item, view: View, inputs: Mapping[str, Input]) -> Shown | None:
-    """See `ItemEncoder.shown`."""
+    """What an item's prompt shows under a view; None where the item lacks the view.
+
+    It lacks an input variant when it has no picture to vary: a variant would be the prompt itself, and a pair of
+    equal sides would count and teach nothing.
+    """
     if view.text not in item.texts:
         return None
     media = item.media(view.text)

@@ -18,7 +18,7 @@ from boresight.errors import UsageError, known_names
 from boresight.models.loading import Lora, Precision
 from boresight.models.matmul import Matmul
 from boresight.models.policy import Attention
-from boresight.objectives import Objective, Term
+from boresight.objectives import CLEAN, Objective, Term
 from boresight.training.inputs import Adversarial, Input
 from boresight.training.making_items import Reads
 from boresight.training.token_weights import TokenWeights
@@ -29,7 +29,6 @@ VISION_TOWERS = ("vision_tower", "visual", "vision_model", "vision_encoder", "im
 TOWERS = (*VISION_TOWERS, "audio_tower", "audio_encoder", "speech_encoder")
 Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
 _STAGE_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[0-9]+)?")
-_NUMBERS = ("learning_rate", "epochs", "batch_items", "warmup", "weight_decay", "max_grad_norm", "rounds")
 Modality = Literal["text", "image", "images", "video", "audio", "volume"]
 
 
@@ -47,9 +46,7 @@ class Data:
     """What each text is, for people."""
 
     def __post_init__(self) -> None:
-        if self.reads not in typing.get_args(Reads):
-            known = known_names(str(self.reads), typing.get_args(Reads))
-            raise UsageError(f"data.reads: nothing reads {self.reads!r}. {known}")
+        _hold_to_hints(self, "data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +88,13 @@ class Stage:
     several do, the first counts."""
 
     def __post_init__(self) -> None:
-        self._check_kinds()
         if not isinstance(self.lora, Lora | None):
             raise UsageError(f"stage.lora must be a Lora or None, got {self.lora!r}. Write Lora(rank=64).")
+        _hold_to_hints(self, "stage")
+        if not _STAGE_NAME.fullmatch(self.name):
+            raise UsageError(
+                f"stage.name names a folder: letters, digits, _ and -, and .NUMBER of a round, got {self.name!r}."
+            )
         slow = [word for word, factor in self.rates.items() if not factor > 0]
         if slow:
             raise UsageError(f"stage.rates must be > 0, got {self.rates[slow[0]]} for {slow[0]!r}; use stage.frozen.")
@@ -111,31 +112,8 @@ class Stage:
             raise UsageError(f"stage.weight_decay must be >= 0, got {self.weight_decay}.")
         if self.max_grad_norm < 0:
             raise UsageError(f"stage.max_grad_norm must be >= 0, got {self.max_grad_norm}. 0 turns it off.")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise UsageError(f"stage.betas must be two numbers in [0, 1), got {self.betas}.")
-
-    def _check_kinds(self) -> None:
-        """Values may come from anybody's file, where nothing else holds them to their annotations."""
-        if not isinstance(self.name, str) or not _STAGE_NAME.fullmatch(self.name):
-            raise UsageError(
-                f"stage.name names a folder: letters, digits, _ and -, and .NUMBER of a round, got {self.name!r}."
-            )
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        numbers |= {f"rates[{word!r}]": factor for word, factor in self.rates.items()}
-        numbers |= {f"betas[{i}]": beta for i, beta in enumerate(self.betas)}
-        for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise UsageError(f"stage.{name} must be a finite number, got {value!r}.")
-        for name in ("batch_items", "rounds"):
-            if not isinstance(getattr(self, name), int):
-                raise UsageError(f"stage.{name} must be a whole number, got {getattr(self, name)!r}.")
-        for name in ("frozen", "trained"):
-            words = getattr(self, name)
-            if not isinstance(words, tuple) or not all(isinstance(word, str) and word for word in words):
-                raise UsageError(f'stage.{name} must be a tuple of words, such as ("vision_tower",), got {words!r}.')
-        if self.schedule not in typing.get_args(Schedule):
-            known = known_names(str(self.schedule), typing.get_args(Schedule))
-            raise UsageError(f"stage.schedule: no schedule named {self.schedule!r}. {known}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UsageError(f"stage.betas must be in [0, 1), got {self.betas}.")
 
     @property
     def round_names(self) -> tuple[str, ...]:
@@ -150,7 +128,7 @@ class Method:
     """A published method: what is compared under which inputs, and how it is trained."""
 
     objective: Objective
-    stages: tuple[Stage, ...] = (Stage(),)
+    stages: tuple[Stage, ...] = field(default_factory=lambda: (Stage(),))
     inputs: Mapping[str, Input] = field(default_factory=dict)
     """Media variants beside `clean`, by name; each is drawn once per record from a stored seed."""
     token_weights: TokenWeights | None = None
@@ -168,12 +146,12 @@ class Method:
                 )
         objectives = [self.objective, *(s.objective for s in self.stages if s.objective)]
         shown = {input for objective in objectives for input in _inputs_of(objective)}
-        names = [name for stage in self.stages for name in {stage.name, *stage.round_names}]
+        names = [name for stage in self.stages for name in dict.fromkeys((stage.name, *stage.round_names))]
         if len(set(names)) < len(names):
             raise UsageError(f"every stage needs a name of its own, got {', '.join(names)}.")
-        if "clean" in self.inputs:
-            raise UsageError("an input cannot be called clean: that is the media as they are. Choose another name.")
-        unknown = shown - {"clean", *self.inputs}
+        if CLEAN in self.inputs:
+            raise UsageError(f"an input cannot be called {CLEAN}: that is the media as they are. Choose another name.")
+        unknown = shown - {CLEAN, *self.inputs}
         if unknown:
             raise UsageError(f"the objective reads inputs {sorted(unknown)} that the method does not declare.")
         unread = self.inputs.keys() - shown
@@ -364,7 +342,7 @@ def to_jsonable(value: Any) -> Any:
 def _override(target: Any, path: list[str], value: Any, whole: str, hint: Any = None) -> Any:
     """Args: hint is the declared type of `target`, when a field declares one."""
     if not path:
-        return _checked(value, target, hint or type(target), whole)
+        return _checked(value, target, hint or type(target), f"--set {whole}")
     head, rest = path[0], path[1:]
     if isinstance(target, Objective):
         terms = _replace_at(target.terms, head, rest, value, whole)
@@ -392,25 +370,40 @@ def _replace_at(items: tuple[Any, ...], head: str, rest: list[str], value: Any, 
     return (*items[:index], _override(items[index], rest, value, whole), *items[index + 1 :])
 
 
-def _checked(value: Any, current: Any, hint: Any, whole: str) -> Any:
+def _hold_to_hints(settings: Any, name: str) -> None:
+    """Settings may come from anybody's file, where nothing else holds them to their annotations."""
+    for field_name, hint in typing.get_type_hints(type(settings)).items():
+        value = getattr(settings, field_name)
+        _checked(value, value, hint, f"{name}.{field_name}")
+
+
+def _checked(value: Any, current: Any, hint: Any, place: str) -> Any:
     """The value as the declared type has it."""
     for choice in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
-        if choice is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if choice is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if typing.get_origin(choice) is Literal and value in typing.get_args(choice):
             return value
-        if typing.get_origin(choice) is tuple and isinstance(value, list):
-            return tuple(value)
-        if typing.get_origin(choice) is Mapping and isinstance(value, dict):
+        if typing.get_origin(choice) is tuple and isinstance(value, list | tuple):
+            kinds = typing.get_args(choice)
+            if kinds[-1] is not Ellipsis and len(kinds) != len(value):
+                raise UsageError(f"{place}: expected {len(kinds)} values, got {value!r}.")
+            each = (kinds[0],) * len(value) if kinds[-1] is Ellipsis else kinds
+            return tuple(
+                _checked(v, None, kind, f"{place}.{i}") for i, (v, kind) in enumerate(zip(value, each, strict=True))
+            )
+        if typing.get_origin(choice) is Mapping and isinstance(value, Mapping):
             kind = typing.get_args(choice)[1]
-            return {name: _checked(inner, None, kind, f"{whole}.{name}") for name, inner in value.items()}
+            return {name: _checked(inner, None, kind, f"{place}.{name}") for name, inner in value.items()}
         if choice in (int, str, bool) and type(value) is choice:
             return value
         if choice is type(None) and value is None:
             return None
+        if isinstance(choice, type) and choice not in (int, float) and isinstance(value, choice):
+            return value  # as a file has it; what comes from a command is plain
         if dataclasses.is_dataclass(choice) and isinstance(value, dict):
-            return _filled(choice, current, value, whole)
-    raise UsageError(f"--set {whole}: expected {_words(hint)}, got {value!r}.")
+            return _filled(choice, current, value, place.removeprefix("--set "))
+    raise UsageError(f"{place}: expected {_words(hint)}, got {value!r}.")
 
 
 def _filled(kind: Any, current: Any, values: dict[str, Any], whole: str) -> Any:
