@@ -55,6 +55,14 @@ class Weights:
         return {name: [self.value] * (len(answer.ids) + self.more) for name, answer in answers.items()}
 
 
+@dataclass(frozen=True)
+class Given:
+    weights: Any
+
+    def __call__(self, answers: dict[str, Answer]) -> Any:
+        return self.weights
+
+
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
@@ -96,9 +104,12 @@ def test_what_a_transform_returns_must_be_a_picture(transform: Callable[..., Any
         (Weights(value=-1.0), r"a weight of -1.0; weights must be >= 0"),
         (Weights(value=float("nan")), r"a weight of nan"),
         (Weights(more=-1), r"gave \d+ weights for the \d+ tokens of 'chosen'"),
+        (Given(None), "must give weights by text, of chosen, rejected, got NoneType"),
+        (Given([[1.0]]), "must give weights by text, of chosen, rejected, got list"),
+        (Given({"chosn": [1.0]}), r"must give weights by text, of chosen, rejected, got \['chosn'\]"),
     ],
 )
-def test_weights_that_do_not_fit_the_tokens_are_refused(weights: Weights, why: str) -> None:
+def test_weights_that_do_not_fit_the_tokens_are_refused(weights: Weights | Given, why: str) -> None:
     (item,) = make_items(records(1), ["chosen", "rejected"])[:1]
     encoder = item_encoder(tiny_policy(TINY))
     weighing = dataclasses.replace(encoder, token_weights=weights)

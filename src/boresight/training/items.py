@@ -134,9 +134,7 @@ class ItemEncoder:
             found = self.token_weights(answers) if self.token_weights else {}
             if not isinstance(found, Mapping) or not found.keys() <= answers.keys():
                 got = sorted(found) if isinstance(found, Mapping) else type(found).__name__
-                raise UsageError(
-                    f"{type(self.token_weights).__name__} must give weights of {', '.join(answers)}, got {got}."
-                )
+                raise UsageError(f"token_weights must give weights by text, of {', '.join(answers)}, got {got}.")
             self._weights[item.id] = {name: _weights(values, answers[name], name) for name, values in found.items()}
         known = self._weights[item.id]
         return known[text] if text in known else torch.ones(len(self.answer(item, text)))
