@@ -1,12 +1,13 @@
 """Pairs per second and peak memory of one full DPO step, Boresight against its peers, alternately in one run.
 
-    python -m perf.preference_step [--media-tokens 576] [--rounds 5] [--pairs 2] [--threads N] [--out FILE]
+    python -m perf.preference_step [--media-tokens 576] [--rounds 10] [--pairs 2] [--threads N] [--out FILE]
         [--llama-factory PYTHON] [--shape small|1b|7b] [--lora RANK] [--frozen-media]
         [--device cpu|cuda] [--precision float32|bfloat16] [--peers trl,boresight,boresight_cached_reference]
-        [--peers-checkpoint] [--matmul torch|onednn]
+        [--peers-checkpoint] [--matmul torch|onednn] [--answer-tokens 50 150]
 
-All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 100 tokens, vocabulary
-32,064, all weights trained, a frozen reference copy (or cached reference log-probabilities). With --frozen-media tower
+All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 50 to 150 tokens, evenly
+drawn one by one (`--answer-tokens 100 100` gives all the same length), vocabulary 32,064, all weights trained, a
+frozen reference copy (or cached reference log-probabilities). Each shuffles the rows its own way. With --frozen-media tower
 and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are
 trained, and the model without them is the reference. With --peers-checkpoint TRL and LLaMA-Factory compute activations
 anew in the backward pass to save memory, as both do by default; Boresight never does here. A step is everything from
@@ -21,8 +22,7 @@ where a reference is cached, the pass that made it has looked at the pictures to
 
 `flops` counts the matrix products, attention and convolutions of one step (two per multiply-add); `share_of_peak` holds
 them against a large matrix product of the same threads, the most that this machine could do: the fastest of all rounds
-and of torch's own and oneDNN's. `matmul` is what Boresight multiplied by; the peers take torch's own. All steps have
-equally many tokens, which suits oneDNN.
+and of torch's own and oneDNN's. `matmul` is what Boresight multiplied by; the peers take torch's own.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ from perf.counting import flop_counter, peak_mib, product_flops_per_s
 from perf.peer import Peer
 from perf.shapes import PROMPT, SHAPES, WORDS, fake_shape, noise
 
-ANSWER_TOKENS = 100
+ANSWER_TOKENS = (50, 150)
+"""Fewest and most that an answer has."""
 OURS = ("boresight", "boresight_cached_reference")
 PEERS = ("trl", *OURS)
 MEDIA_PARTS = ("vision_tower", "multi_modal_projector")
@@ -134,7 +135,7 @@ def work(name: str, args: argparse.Namespace) -> None:
     model, processor = fake_llava(shape)
     if args.lora:  # frozen weights need no more than they compute with
         model = model.to(getattr(torch, args.precision))
-    rows = make_rows(args.pairs * (args.rounds + 3), processor.tokenizer, shape.image_px)
+    rows = make_rows(args, processor.tokenizer, shape.image_px)
     with tempfile.TemporaryDirectory() as folder:
         if name == "trl":
             steps = trl_steps(model, processor, rows, args, Path(folder))
@@ -154,16 +155,17 @@ def work(name: str, args: argparse.Namespace) -> None:
             answers.write(json.dumps({"seconds": seconds, "loss": loss, "peak_mib": peak}) + "\n")
 
 
-def make_rows(count: int, tokenizer: Any, image_px: int) -> list[dict[str, Any]]:
-    """Rows of noise pictures and answers of exactly `ANSWER_TOKENS` tokens."""
+def make_rows(args: argparse.Namespace, tokenizer: Any, image_px: int) -> list[dict[str, Any]]:
+    """Rows of noise pictures and answers, enough for the rounds, one to warm up and one to count."""
     rng = np.random.default_rng(0)
+    fewest, most = args.answer_tokens
+
+    def answer() -> str:
+        return _text(rng, tokenizer, int(rng.integers(fewest, most + 1)))
+
     return [
-        {
-            "image": noise(rng, image_px),
-            "chosen": _text(rng, tokenizer),
-            "rejected": _text(rng, tokenizer),
-        }
-        for _ in range(count)
+        {"image": noise(rng, image_px), "chosen": answer(), "rejected": answer()}
+        for _ in range(args.pairs * (args.rounds + 3))
     ]
 
 
@@ -172,7 +174,7 @@ def write_rows(folder: Path, shape: FakeShape, args: argparse.Namespace) -> None
     model, processor = fake_llava(shape)
     model.save_pretrained(folder / "model")
     processor.save_pretrained(folder / "model")
-    rows = make_rows(args.pairs * (args.rounds + 3), processor.tokenizer, shape.image_px)
+    rows = make_rows(args, processor.tokenizer, shape.image_px)
     for number, row in enumerate(rows):
         row["image"].save(folder / f"{number}.png")
     data = [
@@ -321,7 +323,7 @@ def summary(
             "frozen_media": args.frozen_media,
             "peers_checkpoint": args.peers_checkpoint,
             "media_tokens": shape.media_tokens,
-            "answer_tokens": ANSWER_TOKENS,
+            "answer_tokens": args.answer_tokens,
         },
         "precision": args.precision,
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
@@ -364,16 +366,17 @@ def _processor() -> str:
     return names[0].partition(":")[2].strip() if names else platform.machine()
 
 
-def _text(rng: np.random.Generator, tokenizer: Any) -> str:
-    ids = tokenizer(" ".join(rng.choice(WORDS, 2 * ANSWER_TOKENS)), add_special_tokens=False)["input_ids"]
-    return str(tokenizer.decode(ids[:ANSWER_TOKENS]))
+def _text(rng: np.random.Generator, tokenizer: Any, tokens: int) -> str:
+    ids = tokenizer(" ".join(rng.choice(WORDS, 2 * tokens)), add_special_tokens=False)["input_ids"]
+    return str(tokenizer.decode(ids[:tokens]))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media-tokens", type=int, default=576)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--answer-tokens", type=int, nargs=2, default=ANSWER_TOKENS, metavar=("FEWEST", "MOST"))
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--shape", choices=tuple(SHAPES), default="small")

@@ -29,8 +29,9 @@ A full step from raw rows to updated weights, each program in a process of its o
 figures can be held against, is said in [what was measured](measured.md). *Trained*: all weights, or all but tower and
 projector, as LLaMA-Factory does by default. *Checkpointing*: the peers compute activations anew in the backward pass,
 as both do by default; Boresight never does here. Two ratios and limits are for a frozen copy and a cached reference as
-the reference policy. *Products*: what Boresight multiplied by, `run.matmul`; the peers take torch's own. Steps have
-equally many tokens, which is when oneDNN pays.
+the reference policy. *Products*: what Boresight multiplied by, `run.matmul`; the peers take torch's own. *Answers*:
+tokens of each, drawn evenly between two numbers, or all the same, which is when oneDNN pays. The work is counted in one
+step, and with answers that differ it is not the same in every step.
 
 ## Ratios
 
@@ -61,15 +62,15 @@ def page(outputs: Outputs, shared: Outputs = ()) -> str:
         shared: The same of shared rows beside separate ones.
     """
     ordered = sorted(outputs, key=lambda pair: _order(pair[1]))
-    settings = ("media tokens", "trained", "checkpointing", "processor", "products", "pairs per step")
+    settings = ("media tokens", "answers", "trained", "checkpointing", "processor", "products", "pairs per step")
     ratios = _table(
         (*settings, "times TRL", "limit", "times LLaMA-Factory", "limit", "memory of TRL's"),
-        6,
+        7,
         [(*_settings(o, f"[{o['shape']['media_tokens']:,}](proofs/{name})"), *_ratios(o)) for name, o in ordered],
     )
     steps = _table(
         (*settings, "program", "pairs/s", "GFLOP per step", "of the machine's peak", "peak memory, MiB"),
-        7,
+        8,
         [row for _, output in ordered for row in _steps(output)],
     )
     by_size = sorted(shared, key=lambda pair: _media_tokens(pair[1]))
@@ -87,6 +88,7 @@ def _order(output: Mapping[str, Any]) -> tuple[Any, ...]:
     shape = output["shape"]
     return (
         shape["media_tokens"],
+        _answers(output),
         shape["frozen_media"],
         _checkpoints(output),
         _processor(output),
@@ -97,6 +99,12 @@ def _order(output: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _checkpoints(output: Mapping[str, Any]) -> bool:
     return bool(output["shape"].get("peers_checkpoint"))  # earlier outputs know no other way
+
+
+def _answers(output: Mapping[str, Any]) -> str:
+    tokens = output["shape"]["answer_tokens"]  # earlier outputs have a single number
+    fewest, most = tokens if isinstance(tokens, list) else (tokens, tokens)
+    return f"{fewest}" if fewest == most else f"{fewest} to {most}"
 
 
 def _products(output: Mapping[str, Any]) -> str:
@@ -114,6 +122,7 @@ def _settings(output: Mapping[str, Any], media_tokens: str) -> tuple[str, ...]:
     recomputes = "yes" if _checkpoints(output) else "no"
     return (
         media_tokens,
+        _answers(output),
         trained,
         recomputes,
         _processor(output),

@@ -77,7 +77,7 @@ def test_the_page_of_speeds_is_current(speed_table: Any) -> None:
 def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
     names = ("trl", "llama_factory", "boresight", "boresight_cached_reference")
 
-    def output(pairs: int, *, frozen: bool) -> dict[str, Any]:
+    def output(pairs: int, answer_tokens: int | list[int], *, frozen: bool) -> dict[str, Any]:
         each = dict(zip(names, (1, 2, 8, 16), strict=True))
         ratios = {f"{kind}{peer}{ending}": number for number, (kind, peer, ending) in enumerate(
             (kind, peer, ending)
@@ -86,7 +86,7 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
             for ending in ("", "_cached_reference")
         )}  # fmt: skip
         return {
-            "shape": {"media_tokens": 1500, "frozen_media": frozen},
+            "shape": {"media_tokens": 1500, "frozen_media": frozen, "answer_tokens": answer_tokens},
             "pairs_per_step": pairs,
             "matmul": "mkl",
             "processor": "Some(R) Cores(R) Processor",
@@ -99,15 +99,26 @@ def test_the_page_of_speeds_says_what_the_outputs_say(speed_table: Any) -> None:
             **ratios,
         }
 
-    lines = speed_table.page([("b.json", output(2, frozen=True)), ("a.json", output(4, frozen=False))]).splitlines()
-    rows = [line for line in lines if line.startswith(("| [", "| 1,500"))]
-    assert rows[:2] == [
-        f"| [1,500](proofs/{name}.json) | {trained} | no | Some Cores, 100 | mkl | {pairs} "
-        "| 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |"
-        for name, trained, pairs in (("a", "all", 4), ("b", "language model", 2))
+    outputs = [
+        ("c.json", output(1, [50, 150], frozen=False)),
+        ("b.json", output(2, [100, 100], frozen=True)),
+        ("a.json", output(4, 100, frozen=False)),
     ]
-    assert rows[4] == "| 1,500 | all | no | Some Cores, 100 | mkl | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
-    assert len(rows) == 2 + 2 * 4
+    lines = speed_table.page(outputs).splitlines()
+    rows = [line for line in lines if line.startswith(("| [", "| 1,500"))]
+    assert rows[:3] == [
+        f"| [1,500](proofs/{name}.json) | {answers} | {trained} | no | Some Cores, 100 | mkl | {pairs} "
+        "| 0.0, 1.0 | 4.0, 5.0 | 2.0, 3.0 | 6.0, 7.0 | 0.25 |"
+        for name, answers, trained, pairs in (
+            ("a", "100", "all", 4),
+            ("b", "100", "language model", 2),
+            ("c", "50 to 150", "all", 1),
+        )
+    ]
+    assert rows[5] == (
+        "| 1,500 | 100 | all | no | Some Cores, 100 | mkl | 4 | Boresight, frozen copy | 8.000 | 8 | 8% | 8 |"
+    )
+    assert len(rows) == 3 + 3 * 4
 
 
 def test_the_page_of_speeds_says_what_sharing_gains_by_method(speed_table: Any) -> None:
