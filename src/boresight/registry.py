@@ -82,7 +82,7 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
+    except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise _at_line(path, _line_in(path, error), error) from error
     return module
 
@@ -100,18 +100,21 @@ def blamed_on(name: str) -> Iterator[None]:
         yield
     except BoresightError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = _line_in(path, error)
         if line is None:
             raise
         raise _at_line(path, line, error) from error
 
 
-def _at_line(path: Path, line: int | None, error: Exception) -> UsageError:
-    return UsageError(f"{path}, line {line}: {type(error).__name__}: {error}")
+def _at_line(path: Path, line: int | None, error: BaseException) -> UsageError:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SystemExit):
+        said += ". It is loaded, not run: put what ends the program under if __name__ == '__main__'."
+    return UsageError(f"{path}, line {line}: {said}")
 
 
-def _line_in(path: Path, error: Exception) -> int | None:
+def _line_in(path: Path, error: BaseException) -> int | None:
     """Where a file went wrong: at the last of its own lines that led to the error."""
     if isinstance(error, SyntaxError):
         return error.lineno
