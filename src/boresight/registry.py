@@ -83,7 +83,7 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's file may raise
-        raise _at_line(path, _line_in(path, error), error) from error
+        raise _at_place(_place_in(path, error) or str(path), error) from error
     return module
 
 
@@ -101,29 +101,31 @@ def blamed_on(name: str) -> Iterator[None]:
     except BoresightError:
         raise
     except (Exception, SystemExit) as error:
-        line = _line_in(path, error)
-        if line is None:
+        place = _place_in(path, error)
+        if place is None:
             raise
-        raise _at_line(path, line, error) from error
+        raise _at_place(place, error) from error
 
 
-def _at_line(path: Path, line: int | None, error: BaseException) -> UsageError:
+def _at_place(place: str, error: BaseException) -> UsageError:
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, SystemExit):
         said += ". It is loaded, not run: put what ends the program under if __name__ == '__main__'."
-    return UsageError(f"{path}, line {line}: {said}")
+    return UsageError(f"{place}: {said}")
 
 
-def _line_in(path: Path, error: BaseException) -> int | None:
-    """Where a file went wrong: at the last of its own lines that led to the error."""
-    if isinstance(error, SyntaxError):
-        return error.lineno
+def _place_in(path: Path, error: BaseException) -> str | None:
+    """Where a file went wrong: at the last of its own lines that led to the error, or in what these could not read."""
     own = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
         if Path(frame.filename).resolve() == path.resolve()
     ]
-    return own[-1] if own else None
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        unread = Path(error.filename)
+        if unread.is_file() and (own or unread.resolve() == path.resolve()):
+            return f"{unread}, line {error.lineno}"
+    return f"{path}, line {own[-1]}" if own else None
 
 
 def _no_such(package: str, name: str, known: list[str]) -> str:

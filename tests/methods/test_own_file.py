@@ -132,6 +132,21 @@ def test_an_error_within_a_users_file_names_its_line(tmp_path: Path) -> None:
         raise UsageError("as it is")
 
 
+def test_a_syntax_error_is_blamed_on_the_file_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not on the method's file, which only imports the other; text that is no file has no line but the method's."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_part_of_mine.py").write_text("x = 1\n\n\ny = (\n")
+    file = tmp_path / "mine.py"
+    for text, place in (
+        ("import math\nimport broken_part_of_mine\n", r"broken_part_of_mine\.py, line 4: SyntaxError"),
+        ("import math\nMEMBER = eval('1 +')\n", r"mine\.py, line 2: SyntaxError"),
+        ("MEMBER = 'a\0b'\n", r"mine\.py(, line 1)?: (SyntaxError|ValueError): .*null bytes"),
+    ):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=place):
+            registry.load("boresight.methods", str(file))
+
+
 def test_a_term_that_no_item_can_feed_is_refused_with_the_texts_that_there_are(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store") as writer:
         for record in records(3):
