@@ -219,6 +219,17 @@ def test_a_variant_of_ones_own_method_keeps_its_name(tmp_path: Path) -> None:
     assert named == ["mine", "mine:strict", "dpo", "dpo:ipo"]
 
 
+def test_a_setting_of_the_run_is_named_as_it_was_given(tmp_path: Path) -> None:
+    for given, why in (
+        ("run.presicion=float32", "--set run.presicion: no field 'presicion'. Did you mean 'precision'?"),
+        ("run.seed=x", "--set run.seed: expected a whole number, got 'x'."),
+        ("run.seed.x=1", "--set run.seed.x: 'x' lies inside a plain value"),
+    ):
+        with pytest.raises(UsageError) as refused:
+            make_job(data=[], method="dpo", sets=[given], stop_on=(), model="m", out=tmp_path)
+        assert str(refused.value).startswith(why)
+
+
 def test_a_method_cannot_be_called_what_results_call_the_model_before(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text(OWN)
     with pytest.raises(UsageError, match="results call the model before training 'base'"):

@@ -46,7 +46,7 @@ def make_job(*, data: Sequence[str], method: str, sets: Sequence[str], stop_on: 
         if not equals:
             raise UsageError(f"--set takes PATH=VALUE, got {text!r}.")
         if path.startswith(_RUN):
-            settings = override(settings, path.removeprefix(_RUN), value)
+            settings = override({"run": settings}, path, value)["run"]
         else:
             chosen = override(chosen, path, value)
     if not any(text.startswith("run.precision=") for text in sets):

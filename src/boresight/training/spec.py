@@ -313,7 +313,7 @@ def override(target: Any, path: str, text: str) -> Any:
     """A copy of a settings tree with one value replaced: `override(method, "objective.0.beta", "0.2")`.
 
     Args:
-        target: A frozen dataclass; objectives and tuples are entered by number.
+        target: A frozen dataclass or a mapping; objectives and tuples are entered by number.
         path: Field names and numbers joined by dots.
         text: The new value as JSON; text that is not JSON stands for itself.
 
