@@ -11,7 +11,7 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -53,7 +53,7 @@ def load(package: str, name: str) -> Any:
 
 def variants(package: str, name: str) -> list[str]:
     """The other forms that a member's file offers, in its order."""
-    return list(getattr(_module(package, name), "VARIANTS", {}))
+    return list(_variants_of(_module(package, name)))
 
 
 def _module(package: str, name: str) -> ModuleType:
@@ -66,11 +66,21 @@ def _module(package: str, name: str) -> ModuleType:
 
 
 def _variant(module: ModuleType, name: str, variant: str) -> Any:
-    known = getattr(module, "VARIANTS", {})
+    known = _variants_of(module)
     if variant not in known:
-        listed = f"Known: {', '.join(known)}." if known else "It has none."
+        listed = f"Known: {', '.join(map(str, known))}." if known else "It has none."
         raise UnknownNameError(f"{name} has no variant {variant!r}. {listed}")
     return known[variant]
+
+
+def _variants_of(module: ModuleType) -> Mapping[str, Any]:
+    known = getattr(module, "VARIANTS", {})
+    if not isinstance(known, Mapping):
+        raise UsageError(
+            f"{module.__file__}: VARIANTS must be a mapping of names to members, got {type(known).__name__}. "
+            'Write VARIANTS = {"strict": ...}.'
+        )
+    return known
 
 
 def _import_file(path: Path) -> ModuleType:

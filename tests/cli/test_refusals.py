@@ -230,6 +230,12 @@ def test_a_setting_of_the_run_is_named_as_it_was_given(tmp_path: Path) -> None:
         assert str(refused.value).startswith(why)
 
 
+def test_a_method_that_an_editor_began_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f'"""mine: marked."""{OWN}', encoding="utf-8-sig")
+    job = make_job(data=[], method=f"{tmp_path}/mine.py", sets=[], stop_on=(), model="m", out=tmp_path)
+    assert job.method_about.startswith("marked.")
+
+
 def test_a_method_cannot_be_called_what_results_call_the_model_before(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text(OWN)
     with pytest.raises(UsageError, match="results call the model before training 'base'"):

@@ -147,6 +147,16 @@ def test_a_syntax_error_is_blamed_on_the_file_that_has_it(tmp_path: Path, monkey
             registry.load("boresight.methods", str(file))
 
 
+def test_variants_are_a_mapping_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("MEMBER = 1\nVARIANTS = [2]\n")
+    with pytest.raises(UsageError, match=r"mine\.py: VARIANTS must be a mapping of names to members, got list\."):
+        registry.load("boresight.methods", f"{file}:strict")
+    file.write_text("MEMBER = 1\nVARIANTS = {2: 3}\n")
+    with pytest.raises(UsageError, match=r"has no variant 'strict'\. Known: 2\."):
+        registry.load("boresight.methods", f"{file}:strict")
+
+
 def test_a_term_that_no_item_can_feed_is_refused_with_the_texts_that_there_are(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store") as writer:
         for record in records(3):

@@ -76,7 +76,7 @@ def _benchmark(name: str) -> dict[str, Any]:
 
 def described(name: str, path: Path) -> Listed:
     """What the head of a member's file says."""
-    head = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    head = ast.get_docstring(ast.parse(path.read_bytes())) or ""
     first, *_ = head.split("\n\n")
     summary = " ".join(first.split())
     prefix = f"{name.lower()}:"
