@@ -41,14 +41,20 @@ def load(package: str, name: str) -> Any:
         UnknownNameError: If there is no such member or variant; the message suggests the nearest name.
         UsageError: If the file declares no `MEMBER`.
     """
-    file, colon, variant = name.rpartition(":")
-    module = _module(package, file if colon else name)
-    if colon:
+    file, variant = without_variant(name)
+    module = _module(package, file)
+    if variant is not None:
         return _variant(module, file, variant)
     try:
         return module.MEMBER
     except AttributeError:
         raise UsageError(f"{module.__file__} declares no MEMBER; assign one at its end.") from None
+
+
+def without_variant(name: str) -> tuple[str, str | None]:
+    """A name, or a path, and the variant behind it. What ends in `.py` is a path as it is, colons in it or not."""
+    file, colon, variant = name.rpartition(":")
+    return (file, variant) if colon and not name.endswith(".py") else (name, None)
 
 
 def variants(package: str, name: str) -> list[str]:
@@ -104,8 +110,7 @@ def blamed_on(name: str) -> Iterator[None]:
     Raises:
         UsageError: Names file and line. Errors that did not pass through the file stay what they are.
     """
-    file, colon, _ = name.rpartition(":")
-    path = Path(file if colon else name)
+    path = Path(without_variant(name)[0])
     try:
         yield
     except BoresightError:

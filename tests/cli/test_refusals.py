@@ -236,6 +236,19 @@ def test_a_method_that_an_editor_began_with_a_byte_order_mark_is_read(tmp_path: 
     assert job.method_about.startswith("marked.")
 
 
+def test_a_colon_in_a_folder_is_no_variant(tmp_path: Path) -> None:
+    """The longest path that is a file is the file."""
+    folder = tmp_path / "tuned:twice"
+    folder.mkdir()
+    (folder / "mine.py").write_text(f'"""mine: of a folder with a colon."""{OWN}')
+    for method, name, beta in ((f"{folder}/mine.py", "mine", 0.1), (f"{folder}/mine.py:strict", "mine:strict", 0.5)):
+        job = make_job(data=[], method=method, sets=[], stop_on=(), model="m", out=tmp_path)
+        assert (job.method_name, job.method.objective.terms[0].beta) == (name, beta)
+        assert job.method_about.startswith("of a folder with a colon.")
+    with pytest.raises(UsageError, match=r"no file '.*tuned:twice/none\.py'"):
+        make_job(data=[], method=f"{folder}/none.py", sets=[], stop_on=(), model="m", out=tmp_path)
+
+
 def test_a_method_cannot_be_called_what_results_call_the_model_before(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text(OWN)
     with pytest.raises(UsageError, match="results call the model before training 'base'"):

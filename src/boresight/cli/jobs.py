@@ -72,8 +72,8 @@ def _name(method: str) -> str:
     Raises:
         UsageError: If the method is called that.
     """
-    file, colon, variant = Path(method).name.partition(":")
-    name = f"{file.removesuffix('.py')}{colon}{variant}"
+    file, variant = registry.without_variant(method)
+    name = Path(file).name.removesuffix(".py") + ("" if variant is None else f":{variant}")
     if name == BASE:
         raise UsageError(
             f"--method {method}: results call the model before training {BASE!r}. Give the file another name."
@@ -120,7 +120,7 @@ def run(job: Job, listener: Listener) -> tuple[Aligned, Path] | None:
 
 def _about(method: str) -> str:
     """What a method's file says: one sentence and its source."""
-    file, _, _ = method.partition(":") if not method.endswith(".py") else (method, "", "")
+    file, _ = registry.without_variant(method)
     path = Path(file) if file.endswith(".py") else registry.file_of("boresight.methods", file)
     found = described(path.stem, path)
     return f"{found.summary} Source: {found.source or 'not stated.'}"
