@@ -6,6 +6,7 @@ may offer other forms of its member in a mapping named `VARIANTS`; `load` takes 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import pkgutil
@@ -100,7 +101,24 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's file may raise
         raise _at_place(_place_in(path, error) or str(path), error) from error
+    _check_single(path)
     return module
+
+
+def _check_single(path: Path) -> None:
+    """Refuse a file that assigns its member twice: the first would be lost without a word."""
+    lines = [
+        str(statement.lineno)
+        for statement in ast.parse(path.read_bytes()).body
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value
+        for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+        if isinstance(target, ast.Name) and target.id == "MEMBER"
+    ]
+    if len(lines) > 1:
+        raise UsageError(
+            f"{path} assigns MEMBER on lines {', '.join(lines[:-1])} and {lines[-1]}; expected one. "
+            'Keep one, and put other forms into VARIANTS = {"strict": ...}.'
+        )
 
 
 @contextmanager

@@ -157,6 +157,26 @@ def test_variants_are_a_mapping_by_name(tmp_path: Path) -> None:
         registry.load("boresight.methods", f"{file}:strict")
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("MEMBER = 1\nMEMBER = 2\n", "1 and 2"),
+        ("MEMBER: int = 1\nx = 1\nMEMBER = 2\nMEMBER = 3\n", "1, 3 and 4"),
+        ("MEMBER: int\nMEMBER = 1\n", None),
+        ("if True:\n    MEMBER = 1\nelse:\n    MEMBER = 2\n", None),
+        ("from math import pi as MEMBER\nMEMBER = [MEMBER]\n", None),
+    ],
+)
+def test_a_member_that_another_would_replace_is_refused(text: str, lines: str | None, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    if lines is None:
+        assert registry.load("boresight.methods", str(file))
+        return
+    with pytest.raises(UsageError, match=rf"mine\.py assigns MEMBER on lines {lines}; expected one\."):
+        registry.load("boresight.methods", str(file))
+
+
 def test_a_term_that_no_item_can_feed_is_refused_with_the_texts_that_there_are(tmp_path: Path) -> None:
     with StoreWriter(tmp_path / "store") as writer:
         for record in records(3):
