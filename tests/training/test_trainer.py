@@ -16,7 +16,7 @@ from boresight.errors import DivergedError, GateError, InputError, UsageError
 from boresight.media.transforms import random_crop
 from boresight.models.fake import FakeShape
 from boresight.models.loading import Lora
-from boresight.objectives import Objective, anchor, nll, pairwise, view
+from boresight.objectives import Objective, Pairwise, anchor, nll, pairwise, view
 from boresight.training.forest import answer_lengths, micro_batches, plan
 from boresight.training.loop import Trainer
 from boresight.training.optimization import num_steps, step_indices
@@ -182,7 +182,25 @@ def test_a_loss_that_is_not_finite_names_its_items(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, policy=policy)
     with torch.no_grad():
         policy.bare.get_output_embeddings().weight[0, 0] = float("inf")
-    with pytest.raises(DivergedError, match=r"step 1: the loss is nan, items i\d"):
+    with pytest.raises(DivergedError, match=r"step 1: the loss is nan \(in chosen>rejected\), items i\d") as ended:
+        trainer.run()
+    assert "checkpoint" not in str(ended.value) and "learning rate" not in str(ended.value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Logarithm(Pairwise):
+    """Finite only while nothing was learned."""
+
+    def linked(self, margin: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        return torch.log1p(-1e9 * margin.abs()) if margin.detach().any() else margin
+
+
+@pytest.mark.parametrize(("every", "said"), [(1, "The last checkpoint is whole"), (50, "There is no checkpoint yet")])
+def test_a_run_that_diverges_names_the_term_and_what_is_left(every: int, said: str, tmp_path: Path) -> None:
+    objective = pairwise(CHOSEN, REJECTED) + Logarithm(better=REJECTED, worse=CHOSEN)
+    method = dataclasses.replace(dpo(learning_rate=1e-2, warmup=0.0), objective=objective)
+    trainer = make_trainer(tmp_path, method=method, checkpoint_every=every)
+    with pytest.raises(DivergedError, match=rf"step 2: the loss is nan \(in rejected>chosen\), items i.* {said};"):
         trainer.run()
 
 

@@ -69,6 +69,10 @@ class Checkpoints:
         self._forget_old()
         return final
 
+    def exist(self) -> bool:
+        """Whether there are any, whole or not."""
+        return bool(self._folders())
+
     def newest(self) -> tuple[Checkpoint | None, tuple[str, ...]]:
         """The newest whole checkpoint, and why newer ones were passed over.
 

@@ -189,7 +189,7 @@ class Trainer:
             resume: Go on from the newest whole checkpoint, or begin if there is none.
 
         Raises:
-            DivergedError: If a loss or gradient is not finite; the last checkpoint stays.
+            DivergedError: If a loss or gradient is not finite; the last checkpoint stays, if there is one.
             UsageError: If an accelerator's memory is full; the last checkpoint stays.
             InterruptedRunError: After SIGINT or SIGTERM, with a checkpoint of the last finished step.
             GateError: If a warning that the user named in `stop_on` fires.
@@ -197,7 +197,7 @@ class Trainer:
         began = time.monotonic()
         if resume:
             self.restore()
-        elif any(self._checkpoints.root.glob("step-*")):
+        elif self._checkpoints.exist():
             raise UsageError(
                 f"{self.folder} holds checkpoints of an earlier run; add --resume or choose another --out."
             )
@@ -254,7 +254,8 @@ class Trainer:
             )
         totals = StepTotals.of_all(gather_object([mine]))
         if totals.diverged:
-            raise self._diverged(f"the loss is {totals.loss}", totals.diverged)
+            terms = ", ".join(totals.diverged_terms)
+            raise self._diverged(f"the loss is {totals.loss}" + (f" (in {terms})" if terms else ""), totals.diverged)
         norm = self._stepper.step()
         if not math.isfinite(norm):
             raise self._diverged("the gradient is not finite", [item.id for item in batch])
@@ -539,10 +540,15 @@ class Trainer:
 
     def _diverged(self, what: str, names: Sequence[str]) -> DivergedError:
         shown = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        return DivergedError(
-            f"step {self.step_number + 1}: {what}, items {shown}. The last checkpoint is whole; "
-            f"lower the learning rate ({self.stage.learning_rate}) or use float32, and start again."
-        )
+        if self.step_number == 0:
+            advice = (
+                "No weight has moved yet: look at what the terms do with these items, and at run.precision "
+                f"({self.settings.precision})."
+            )
+        else:
+            kept = "The last checkpoint is whole" if self._checkpoints.exist() else "There is no checkpoint yet"
+            advice = f"{kept}; lower the learning rate ({self.stage.learning_rate}) or use float32, and start again."
+        return DivergedError(f"step {self.step_number + 1}: {what}, items {shown}. {advice}")
 
     def _probed(self) -> dict[str, float]:
         if self.probe is None or self.step_number % self.settings.probe_every:

@@ -59,6 +59,11 @@ class StepTotals:
                     # of the estimators, this one stays finite when the policy gives an answer up.
                     self._keep("kl", torch.exp(ratio) - 1 - ratio)
 
+    @property
+    def diverged_terms(self) -> tuple[str, ...]:
+        """Terms whose loss is not finite."""
+        return tuple(name for name, value in self._terms.items() if not math.isfinite(value))
+
     def means(self) -> dict[str, Any]:
         """Fixed names first, so that every method's log reads alike; all others under their own."""
         mean = {name: value / count if count else None for name, (value, count) in self._sums.items()}
