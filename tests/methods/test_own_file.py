@@ -17,7 +17,7 @@ from boresight import registry
 from boresight.data.store_writer import StoreWriter
 from boresight.errors import UsageError
 from boresight.media.decoded import change_pictures
-from boresight.objectives import Objective, nll, pairwise, rehearse, view
+from boresight.objectives import Objective, Pairwise, Term, nll, pairwise, rehearse, view
 from boresight.training.align import Job, plan_legs
 from boresight.training.making_items import make_items
 from boresight.training.spec import Method, Stage
@@ -61,6 +61,53 @@ class Given:
 
     def __call__(self, answers: dict[str, Answer]) -> Any:
         return self.weights
+
+
+class Scaled(Pairwise):
+    factor: float = 2.0
+
+
+@dataclass
+class Changeable(Term):
+    views = (CHOSEN,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holds(Pairwise):
+    """A term with something in it."""
+
+    value: Any
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: Scaled(better=CHOSEN, worse=REJECTED), "Scaled must be a frozen dataclass"),
+        (Changeable, "Changeable must be a frozen dataclass"),
+        (lambda: Pairwise, "an objective adds up terms, which inherit from Term, got the class Pairwise. Write Pairwise(...)."),
+        (lambda: CHOSEN, "an objective adds up terms, which inherit from Term, got View."),
+    ],
+)
+def test_a_term_that_a_run_could_not_store_is_refused(make: Callable[[], Any], why: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Objective((make(),))
+    assert why in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "got"),
+    [
+        (len, "objective.0.value", "builtin_function_or_method"),
+        ((1.0, {2}), "objective.0.value.1", "set"),
+        ({"deep": (object(),)}, "objective.0.value.deep.0", "object"),
+    ],
+)
+def test_a_field_that_json_cannot_hold_is_found_when_the_method_is_made(value: Any, where: str, got: str) -> None:
+    objective = Objective((Holds(better=CHOSEN, worse=REJECTED, value=value),))
+    with pytest.raises(UsageError, match=rf"method\.{where} cannot be stored with a run: .* got {got}\."):
+        Method(objective=objective)
+    with pytest.raises(UsageError, match=rf"method\.stages\.0\.{where} cannot be stored"):
+        Method(objective=PLAIN, stages=(Stage(objective=objective),))
 
 
 @pytest.mark.parametrize(

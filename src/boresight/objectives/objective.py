@@ -133,7 +133,8 @@ class Objective:
             )
         named: dict[str, Statistic] = {}
         for term in self.terms:
-            for statistic in getattr(term, "statistics", ()):
+            _check_term(term)
+            for statistic in term.statistics:
                 if named.setdefault(statistic.name, statistic) != statistic:
                     raise UsageError(
                         f"two different statistics are called {statistic.name!r}, so that terms would read each "
@@ -215,6 +216,21 @@ class Objective:
         metrics = {name: values for output in outputs for name, values in output.metrics.items()}
         per_term = {name: float(s.detach()) for name, s in zip(self.labels, shares, strict=True)}
         return Reduced(loss=total, per_term=per_term, metrics=metrics)
+
+
+def _check_term(term: object) -> None:
+    """Terms may come from anybody's file, where nothing else says what one is."""
+    kind = type(term)
+    if Term not in kind.__mro__:
+        got = f"the class {term.__name__}" if isinstance(term, type) else kind.__name__
+        advice = f"{term.__name__}(...)" if isinstance(term, type) else "pairwise(...), nll(...) or a class of your own"
+        raise UsageError(f"an objective adds up terms, which inherit from Term, got {got}. Write {advice}.")
+    made = vars(kind).get("__dataclass_params__")  # of the class itself, not of one that it inherits from
+    if made is None or not made.frozen:
+        raise UsageError(
+            f"{kind.__name__} must be a frozen dataclass, so that a run can store it and --set change it. "
+            "Put @dataclass(frozen=True, slots=True, kw_only=True) above the class."
+        )
 
 
 def statistic_value(

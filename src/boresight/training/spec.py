@@ -168,6 +168,7 @@ class Method:
                     f"input {name!r} is called with a picture and a seed, which {type(input).__name__} does not take. "
                     "Write def __call__(self, image, *, seed)."
                 )
+        _check_storable(to_jsonable(self), "method")
 
     def runs(self) -> tuple[Method, ...]:
         """The method as runs of one stage and one round each, in order; rounds are named `dpo.1`, `dpo.2`..."""
@@ -324,7 +325,7 @@ def override(target: Any, path: str, text: str) -> Any:
 
 
 def to_jsonable(value: Any) -> Any:
-    """Any settings tree as plain JSON values; objects other than data are named by their class."""
+    """Any settings tree as plain JSON values, where it is made of such values, dataclasses, tuples and mappings."""
     if isinstance(value, Objective):
         return [to_jsonable(term) for term in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -337,6 +338,19 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def _check_storable(value: Any, place: str) -> None:
+    """Args: value is what `to_jsonable` gives; place is its path, as `--set` takes it."""
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_storable(inner, f"{place}.{name}")
+    elif not isinstance(value, str | int | float | None):
+        raise UsageError(
+            f"{place} cannot be stored with a run: expected text, a number, true, false, None, a dataclass, or tuples "
+            f"and mappings of these, got {type(value).__name__}. Keep what makes it in fields, and make it where it is "
+            "used."
+        )
 
 
 def _override(target: Any, path: list[str], value: Any, whole: str, hint: Any = None) -> Any:
