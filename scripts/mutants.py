@@ -85,7 +85,7 @@ MUTANTS = [
         ("gap = better - worse", "gap = worse - better"),
         ("margin = beta * gap - self.target", "margin = gap - self.target"),
         ("margin = beta * gap - self.target", "margin = beta * gap + self.target"),
-        ("gap = gap + more(", "gap = gap - more("),
+        ("gap = gap + shaped(", "gap = gap - shaped("),
         ("self.factor * (value(self.better)", "(value(self.better)"),
         ("(better.detach() if self.stops_better else better)", "better"),
         ("(better.detach() if self.stops_better else better)", "better.detach()"),

@@ -253,7 +253,10 @@ def test_weights_and_a_statistic_of_ones_own_reach_the_loss(tmp_path: Path) -> N
         ("import math\nMEMBER = math.bog(2)", r"mine\.py, line 2: AttributeError: .*no attribute 'bog'"),
         ("x = 1", r"mine\.py declares no MEMBER; assign one at its end"),
         ("MEMBER = 3", r"MEMBER must be a Method, got int"),
-        ("import sys\nsys.exit(3)", r"mine\.py, line 2: SystemExit: 3\. .* put what ends the program under if __name__"),
+        (
+            "import sys\nsys.exit(3)",
+            r"mine\.py, line 2: SystemExit: 3\. .* put what ends the program under if __name__",
+        ),
     ],
 )
 def test_a_file_that_declares_no_method_is_refused_with_its_line(text: str, message: str, tmp_path: Path) -> None:

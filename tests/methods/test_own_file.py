@@ -84,7 +84,10 @@ class Holds(Pairwise):
     [
         (lambda: Scaled(better=CHOSEN, worse=REJECTED), "Scaled must be a frozen dataclass"),
         (Changeable, "Changeable must be a frozen dataclass"),
-        (lambda: Pairwise, "an objective adds up terms, which inherit from Term, got the class Pairwise. Write Pairwise(...)."),
+        (
+            lambda: Pairwise,
+            "an objective adds up terms, which inherit from Term, got the class Pairwise. Write Pairwise(...).",
+        ),
         (lambda: CHOSEN, "an objective adds up terms, which inherit from Term, got View."),
     ],
 )

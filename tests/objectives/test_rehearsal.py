@@ -201,6 +201,68 @@ def test_what_a_term_returns_is_looked_at(term: Term, why: str) -> None:
         rehearse(Objective((term,)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """A strength, a side and a further margin that return nothing."""
+
+    target: View = CHOSEN
+    views: tuple[View, ...] = (CHOSEN,)
+    kl_views: tuple[View, ...] = ()
+    signals: tuple[str, ...] = ()
+    statistics: tuple[Any, ...] = ()
+
+    def __call__(self, *_: object) -> Any:
+        return None
+
+    def per_token(self, *_: object, **__: object) -> Any:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("term", "why"),
+    [
+        (Linked(better=CHOSEN, worse=REJECTED, of=lambda margin: None), "Linked.linked must return .* got NoneType"),
+        (Linked(better=CHOSEN, worse=REJECTED, of=torch.mean), r"Linked.linked must return .* got one of shape \(\)"),
+        (pairwise(CHOSEN, REJECTED, strength=Nothing()), "Nothing must return a tensor .* got NoneType"),
+        (pairwise(CHOSEN, REJECTED, plus=(Nothing(),)), "Nothing must return a tensor .* got NoneType"),
+        (pairwise(Nothing(), REJECTED), r"Nothing.per_token must return a tensor of shape \(4, \d\), got NoneType"),
+    ],
+)
+def test_a_part_that_returns_nothing_is_told_what_to_return(term: Term, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        rehearse(Objective((term,)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Says(Given):
+    """A term whose properties a test makes up."""
+
+    gives: Any = None
+    views: Any = (CHOSEN,)  # type: ignore[assignment]
+    kl_views: Any = ()
+    signals: Any = ()
+    statistics: Any = ()
+    weight: Any = 1.0
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"views": None}, "Says.views must be a tuple of views, got None."),
+        ({"views": CHOSEN}, "Says.views must be a tuple of views, got View(text='chosen', input='clean')."),
+        ({"views": ()}, "Says.views must name at least one view"),
+        ({"kl_views": None}, "Says.kl_views must be a tuple of views, got None."),
+        ({"signals": "margin"}, "Says.signals must be a tuple of names, got 'margin'."),
+        ({"statistics": None}, "Says.statistics must be a tuple of statistics, got None."),
+        ({"weight": None}, "Says.weight must be a number, got None."),
+    ],
+)
+def test_what_a_term_says_of_itself_is_looked_at(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        Objective((Says(**said),))
+    assert why in str(refused.value)
+
+
 def test_a_term_that_counts_items_of_either_answer_may_add_loss_for_one() -> None:
     rehearse(Objective((unpaired(CHOSEN, REJECTED),)))
 
@@ -221,6 +283,11 @@ class Measured:
         return self.settles
 
 
+class Silent(Measured):
+    def measure(self, logps: Mapping[View, TokenLogps]) -> Any:
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithStatistic(Raw):
     of: Callable[[Tensor], Tensor] = torch.neg
@@ -235,6 +302,7 @@ class WithStatistic(Raw):
     ("statistic", "why"),
     [
         (Measured(measures=0.5), "made_up: measure must give vectors"),
+        (Silent(), "made_up: measure must give vectors by name, got NoneType"),
         (Measured(measures=torch.tensor(0.5)), "made_up: measure must give vectors"),
         (Measured(settles=0.5), "made_up: settle must give a number and what to keep"),
         (Measured(settles=(0.5, {"mean": torch.ones(2)})), "made_up: settle may keep numbers only"),

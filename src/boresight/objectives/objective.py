@@ -218,7 +218,15 @@ class Objective:
         return Reduced(loss=total, per_term=per_term, metrics=metrics)
 
 
-def _check_term(term: object) -> None:
+_TUPLES = (
+    ("views", View, "views"),
+    ("kl_views", View, "views"),
+    ("signals", str, "names"),
+    ("statistics", object, "statistics"),
+)
+
+
+def _check_term(term: Term) -> None:
     """Terms may come from anybody's file, where nothing else says what one is."""
     kind = type(term)
     if Term not in kind.__mro__:
@@ -231,6 +239,26 @@ def _check_term(term: object) -> None:
             f"{kind.__name__} must be a frozen dataclass, so that a run can store it and --set change it. "
             "Put @dataclass(frozen=True, slots=True, kw_only=True) above the class."
         )
+    for name, of, words in _TUPLES:
+        value = getattr(term, name)
+        if not isinstance(value, tuple) or not all(isinstance(part, of) for part in value):
+            raise UsageError(f"{kind.__name__}.{name} must be a tuple of {words}, got {value!r}. Write (ONE,) for one.")
+    if not term.views:
+        raise UsageError(f'{kind.__name__}.views must name at least one view, such as (view("chosen"),), got ().')
+    if not isinstance(term.weight, int | float):
+        raise UsageError(f"{kind.__name__}.weight must be a number, got {term.weight!r}. Give it a field weight = 1.0.")
+
+
+def shaped(values: object, like: Tensor, source: str) -> Tensor:
+    """What a part of anybody's file returned, if it has the shape of `like`.
+
+    Raises:
+        UsageError: Names the source, and what it must return.
+    """
+    if not isinstance(values, Tensor) or values.shape != like.shape:
+        got = f"one of shape {tuple(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
+        raise UsageError(f"{source} must return a tensor of shape {tuple(like.shape)}, got {got}.")
+    return values
 
 
 def statistic_value(

@@ -115,6 +115,9 @@ def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
 
 def _check_statistic(statistic: Statistic, logps: Mapping[View, TokenLogps]) -> None:
     found = statistic.measure(logps)
+    if not isinstance(found, Mapping):
+        got = type(found).__name__
+        raise UsageError(f"statistic {statistic.name}: measure must give vectors by name, got {got}.")
     for name, values in found.items():
         if not isinstance(values, Tensor) or values.ndim != 1:
             raise UsageError(f"statistic {statistic.name}: measure must give vectors, got {values!r} for {name!r}.")

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from boresight.errors import UsageError
+from boresight.objectives.objective import shaped
 from boresight.objectives.views import TokenLogps, View
 
 Reduction = Literal["sum", "mean"]
@@ -139,7 +140,8 @@ def reward(
     if isinstance(side, View):
         per_token = log_ratio(side, logps, needs_reference=needs_reference)
     else:
-        per_token = side.per_token(logps, needs_reference=needs_reference)
+        given = side.per_token(logps, needs_reference=needs_reference)
+        per_token = shaped(given, values.policy, f"{type(side).__name__}.per_token")
     weights = torch.ones_like(per_token) if values.weights is None else values.weights.to(per_token.dtype)
     # Padding may hold anything, so it is replaced before it is multiplied.
     total = (torch.where(values.answer_mask, per_token, 0.0) * weights).sum(dim=1)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from boresight.errors import UsageError, known_names
 from boresight.objectives import links
 from boresight.objectives.baselines import Baseline, MeanRating, rating
-from boresight.objectives.objective import Statistic, Term, TermLoss, all_present, keep, statistic_value
+from boresight.objectives.objective import Statistic, Term, TermLoss, all_present, keep, shaped, statistic_value
 from boresight.objectives.rewards import Modified, Reduction, Side, reward, target_of, views_of
 from boresight.objectives.strengths import Strength, signal
 from boresight.objectives.views import TokenLogps, View
@@ -154,9 +154,10 @@ class Pairwise(Term):
         beta = self._betas(logps, better)
         gap = better - worse
         for more in self.plus:
-            gap = gap + more(logps, self.reduction, self.needs_reference)
+            further = more(logps, self.reduction, self.needs_reference)
+            gap = gap + shaped(further, gap, type(more).__name__)
         margin = beta * gap - self.target
-        loss = self.linked(margin, better, worse, beta)
+        loss = shaped(self.linked(margin, better, worse, beta), margin, f"{type(self).__name__}.linked")
         if self.scale_by:
             loss = loss * signal(self.scale_by, logps, target_of(self.better))
         return TermLoss(
@@ -184,7 +185,8 @@ class Pairwise(Term):
     def _betas(self, logps: Mapping[View, TokenLogps], like: Float[Tensor, " item"]) -> Float[Tensor, " item"]:
         if self.strength is None:
             return torch.full_like(like, self.beta)
-        return self.strength(self.beta, logps, target_of(self.better)).detach()
+        betas = self.strength(self.beta, logps, target_of(self.better))
+        return shaped(betas, like, type(self.strength).__name__).detach()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
