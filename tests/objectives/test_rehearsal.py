@@ -14,6 +14,7 @@ from boresight.errors import UsageError
 from boresight.objectives import (
     MISMATCHED,
     Guided,
+    KlMargin,
     MismatchedKl,
     Objective,
     OddsRatio,
@@ -261,6 +262,58 @@ def test_what_a_term_says_of_itself_is_looked_at(said: dict[str, Any], why: str)
     with pytest.raises(UsageError) as refused:
         Objective((Says(**said),))
     assert why in str(refused.value)
+
+
+def test_answers_may_be_of_lengths_of_their_own() -> None:
+    objective = pairwise(CHOSEN, REJECTED) + nll(CHOSEN)
+    logps = example_logps(objective, lengths={CHOSEN: (2, 0), REJECTED: (1, 4)})
+    assert [logps[v].lengths.tolist() for v in (CHOSEN, REJECTED)] == [[2, 0], [1, 4]]
+    assert [logps[v].policy.shape for v in (CHOSEN, REJECTED)] == [(2, 2), (2, 4)]
+    with pytest.raises(UsageError, match=r"lengths must name every view that is read, also rejected\."):
+        example_logps(objective, lengths={CHOSEN: (2, 0)})
+    with pytest.raises(UsageError, match=r"lengths must be of as many items for every view, got 2 and 1\."):
+        example_logps(objective, lengths={CHOSEN: (2, 0), REJECTED: (1,)})
+
+
+def test_a_term_that_mixes_up_tokens_of_two_answers_is_noticed() -> None:
+    """A gap per token fits only while both answers happen to be equally long."""
+
+    def mixed(logps: Mapping[View, TokenLogps]) -> TermLoss:
+        gap = logps[CHOSEN].policy - logps[REJECTED].policy
+        return TermLoss(loss=torch.where(logps[CHOSEN].present & logps[REJECTED].present, gap.sum(dim=1), 0.0))
+
+    with pytest.raises(RuntimeError, match="must match the size"):
+        rehearse(Objective((Given(gives=mixed),)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads(Given):
+    """A term that says whether it needs a reference."""
+
+    needs_reference: bool = False  # type: ignore[misc]
+
+
+def test_a_term_that_reads_what_it_does_not_ask_for_is_found() -> None:
+    """Where another term asks for a reference there is one for all, as in training."""
+    sly = Reads(gives=lambda logps: TermLoss(loss=_both(logps, _margin(logps))))
+    with pytest.raises(UsageError, match=r"none given\. Leave needs_reference of the term at True, or pass False to"):
+        rehearse(Objective((sly,)))
+    rehearse(sly + pairwise(CHOSEN, REJECTED))
+    assert all(table.reference is None for table in example_logps(Objective((sly, nll(CHOSEN)))).values())
+
+
+@pytest.mark.parametrize("read", ["kl", "head"])
+def test_a_distribution_or_a_reward_head_is_given_to_those_who_ask_for_it(read: str) -> None:
+    bare = example_logps(pairwise(CHOSEN, REJECTED) + nll(CHOSEN))
+    assert getattr(bare[CHOSEN], read) is None
+    asked = RewardPair(better=CHOSEN, worse=REJECTED) + pairwise(
+        CHOSEN, REJECTED, plus=(KlMargin(better=CHOSEN, worse=REJECTED),)
+    )
+    assert getattr(example_logps(asked)[CHOSEN], read) is not None
+
+
+def _both(logps: Mapping[View, TokenLogps], loss: Tensor) -> Tensor:
+    return torch.where(logps[CHOSEN].present & logps[REJECTED].present, loss, 0.0)
 
 
 def test_a_term_that_counts_items_of_either_answer_may_add_loss_for_one() -> None:

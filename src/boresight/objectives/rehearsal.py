@@ -16,28 +16,43 @@ from boresight.objectives.views import TokenLogps, View
 _LENGTHS = (3, 1, 0, 5)
 
 
-def example_logps(objective: Objective, *, lengths: Sequence[int] = (3, 1, 5), seed: int = 0) -> dict[View, TokenLogps]:
-    """Random log-probabilities (float64, with gradient) for everything that an objective reads.
+def example_logps(
+    objective: Objective, *, lengths: Sequence[int] | Mapping[View, Sequence[int]] = (3, 1, 5), seed: int = 0
+) -> dict[View, TokenLogps]:
+    """Random log-probabilities (float64, with gradient) for everything that an objective reads, and for no more.
 
     Args:
-        lengths: Answer tokens of each item; an item of length 0 lacks every view.
+        lengths: Answer tokens of each item, of every view alike or by view; an item of length 0 lacks the view.
+
+    Raises:
+        UsageError: If a view has no lengths, or views have differently many.
     """
     draw = torch.Generator().manual_seed(seed)
 
     def numbers(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(*shape, generator=draw, dtype=torch.float64)
 
-    items, width = len(lengths), max(lengths)
-    mask = torch.arange(width) < torch.tensor(lengths)[:, None]
+    read = dict.fromkeys([*objective.views, *objective.statistic_views])
+    tokens = lengths if isinstance(lengths, Mapping) else dict.fromkeys(read, lengths)
+    if left_out := read.keys() - tokens.keys():
+        raise UsageError(f"lengths must name every view that is read, also {', '.join(sorted(map(str, left_out)))}.")
+    counts = dict.fromkeys(len(tokens[view]) for view in read)
+    if len(counts) > 1:
+        raise UsageError(f"lengths must be of as many items for every view, got {' and '.join(map(str, counts))}.")
+    (items,) = counts
     names = [*objective.signals, *(s.name for s in objective.statistics)]
     signals = {name: numbers(0.5, 1.5, items) for name in names}
     found = {}
-    for view in dict.fromkeys([*objective.views, *objective.statistic_views]):
+    for view in read:
+        width = max(tokens[view])
+        mask = torch.arange(width) < torch.tensor(tokens[view])[:, None]
+        policy, reference = (torch.where(mask, numbers(-3.0, -0.1, items, width), 0.0) for _ in range(2))
+        kl, head = torch.where(mask, numbers(0.0, 1.0, items, width), 0.0), numbers(-1.0, 1.0, items)
         found[view] = TokenLogps(
-            policy=torch.where(mask, numbers(-3.0, -0.1, items, width), 0.0).requires_grad_(),
-            reference=torch.where(mask, numbers(-3.0, -0.1, items, width), 0.0),
-            kl=torch.where(mask, numbers(0.0, 1.0, items, width), 0.0).requires_grad_(),
-            head=numbers(-1.0, 1.0, items).requires_grad_(),
+            policy=policy.requires_grad_(),
+            reference=reference if objective.reference_views else None,
+            kl=kl.requires_grad_() if objective.kl_views else None,
+            head=head.requires_grad_() if objective.needs_head else None,
             answer_mask=mask,
             signals=signals,
         )
@@ -51,7 +66,7 @@ def rehearse(objective: Objective) -> None:
     Raises:
         UsageError: Names the term, and says what is wrong with it.
     """
-    logps = example_logps(objective, lengths=_LENGTHS)
+    logps = _drawn(objective)
     for statistic in objective.statistics:
         _check_statistic(statistic, logps)
     for term in objective:
@@ -84,15 +99,28 @@ def _loss(term: Term, logps: Mapping[View, TokenLogps]) -> Float[Tensor, " item"
     return loss
 
 
+def _drawn(objective: Objective, seed: int = 0) -> dict[View, TokenLogps]:
+    """No two texts are equally long, as in data, so that the tokens of one do not fit those of the other."""
+    views, texts = [*objective.views, *objective.statistic_views], objective.texts
+    lengths = {view: [n and n + texts.index(view.text) for n in _LENGTHS] for view in views}
+    return example_logps(objective, lengths=lengths, seed=seed)
+
+
+def _slopes(loss: Float[Tensor, " item"], logps: Mapping[View, TokenLogps]) -> list[Tensor]:
+    """By all that comes from the policy and that the loss reads."""
+    inputs = [v for table in logps.values() for v in (table.policy, table.kl, table.head) if v is not None]
+    found = torch.autograd.grad(loss.sum(), inputs, allow_unused=True) if loss.requires_grad else ()
+    return [slope for slope in found if slope is not None]
+
+
 def _check(term: Term, loss: Float[Tensor, " item"], logps: Mapping[View, TokenLogps]) -> None:
     if not loss.requires_grad:
         raise UsageError(f"term {term.label} has no gradient: something detaches all that it reads of the policy.")
-    inputs = [values for table in logps.values() for values in (table.policy, table.kl, table.head)]
-    slopes = torch.autograd.grad(loss.sum(), [v for v in inputs if v is not None], allow_unused=True)
-    if not all(values.isfinite().all() for values in (loss, *(s for s in slopes if s is not None))):
+    if not all(values.isfinite().all() for values in (loss, *_slopes(loss, logps))):
+        lengths = ", ".join(f"{view} {logps[view].lengths.tolist()}" for view in term.views)
         raise UsageError(
             f"term {term.label} gives a loss or gradient that is not finite on ordinary log-probabilities: "
-            f"{loss.tolist()} for answers of {', '.join(map(str, _LENGTHS))} tokens."
+            f"{loss.tolist()} for answers of {lengths} tokens."
         )
 
 

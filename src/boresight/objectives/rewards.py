@@ -161,7 +161,10 @@ def log_ratio(
 
 def _reference(values: TokenLogps, view: View) -> Float[Tensor, "item token"]:
     if values.reference is None:
-        raise UsageError(f"{view} is compared with a reference, so it needs reference log-probabilities; none given.")
+        raise UsageError(
+            f"{view} is compared with a reference, so it needs reference log-probabilities; none given. "
+            "Leave needs_reference of the term at True, or pass False to reward."
+        )
     return values.reference
 
 
