@@ -316,6 +316,27 @@ def _both(logps: Mapping[View, TokenLogps], loss: Tensor) -> Tensor:
     return torch.where(logps[CHOSEN].present & logps[REJECTED].present, loss, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("link", "passes"),
+    [
+        (lambda margin: 0.0 * margin, False),
+        (lambda margin: torch.relu(-margin.abs()), False),
+        (lambda margin: torch.relu(1.0 - margin), True),
+        (lambda margin: torch.relu(margin.abs() - 3.0), True),
+        (lambda margin: torch.relu(0.01 - margin.abs()), True),
+        (lambda margin: torch.sigmoid(-1e4 * margin) ** 2, True),
+    ],
+)
+def test_a_term_without_any_slope_is_refused(link: Callable[[Tensor], Tensor], passes: bool) -> None:
+    """Slopes may be 0 far away (a hinge), nearby (a tolerance) or all but at the start (a steep link)."""
+    objective = Objective((Linked(better=CHOSEN, worse=REJECTED, of=link),))
+    if passes:
+        rehearse(objective)
+        return
+    with pytest.raises(UsageError, match="term chosen>rejected has a gradient of 0 for every item"):
+        rehearse(objective)
+
+
 def test_a_term_that_counts_items_of_either_answer_may_add_loss_for_one() -> None:
     rehearse(Objective((unpaired(CHOSEN, REJECTED),)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from boresight.objectives.objective import Objective, Statistic, Term, TermLoss,
 from boresight.objectives.views import TokenLogps, View
 
 _LENGTHS = (3, 1, 0, 5)
+_DRAWS = 8
+_SHARES = (1.0, 10.0, 0.01, 0.0)  # of the way from the reference: ordinary, far, near, and where training begins
 
 
 def example_logps(
@@ -72,6 +75,7 @@ def rehearse(objective: Objective) -> None:
     for term in objective:
         loss = _loss(term, logps)
         _check(term, loss, logps)
+        _check_slope(term, objective)
         _check_absent(term, logps)
         alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
         if not torch.allclose(alone, loss):
@@ -122,6 +126,29 @@ def _check(term: Term, loss: Float[Tensor, " item"], logps: Mapping[View, TokenL
             f"term {term.label} gives a loss or gradient that is not finite on ordinary log-probabilities: "
             f"{loss.tolist()} for answers of {lengths} tokens."
         )
+
+
+def _check_slope(term: Term, objective: Objective) -> None:
+    """A hinge may be flat for some items, a tolerance near the reference and a steep link far from it: not for all."""
+    for seed, share in itertools.product(range(_DRAWS), _SHARES):
+        logps = {view: _moved(table, share) for view, table in _drawn(objective, seed).items()}
+        if any(slope.any() for slope in _slopes(_loss(term, logps), logps)):
+            return
+    raise UsageError(
+        f"term {term.label} has a gradient of 0 for every item in {_DRAWS * len(_SHARES)} random draws, near the "
+        "reference and far from it, so it would teach nothing. Return a loss that moves with the policy."
+    )
+
+
+def _moved(table: TokenLogps, share: float) -> TokenLogps:
+    """A policy that went this much of the way from its reference."""
+
+    def scaled(values: Tensor | None) -> Tensor | None:
+        return None if values is None else (share * values).detach().requires_grad_()
+
+    begin = 0.0 if table.reference is None else table.reference
+    policy = (begin + share * (table.policy - begin)).detach().requires_grad_()
+    return replace(table, policy=policy, kl=scaled(table.kl), head=scaled(table.head))
 
 
 def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
