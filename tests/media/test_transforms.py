@@ -50,6 +50,21 @@ NAMES = [
 SEEDED = ["blur", "collage", "diffusion_noise", "noise", "pixel_mask", "pixelate", "random_crop", "rotate"]
 
 
+def test_the_page_of_media_lists_every_variant_with_its_fields() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "media.md").read_text(encoding="utf-8")
+    table = page.split("| variant | field | type | default | unit and meaning |\n| --- | --- | --- | --- | --- |\n")[1]
+    listed: list[tuple[object, ...]] = []
+    for line in table.split("\n\n")[0].splitlines():
+        name, field, kind, default, meaning = (cell.strip().strip("`") for cell in line.strip("|").split("|"))
+        assert meaning, line
+        listed.append((name, field, kind, eval(default)) if field else (name,))
+    declared: list[tuple[object, ...]] = []
+    for name in registry.names(PACKAGE):
+        fields = dataclasses.fields(registry.load(PACKAGE, name))
+        declared += [(name, f.name, f.type, f.default) for f in fields] or [(name,)]
+    assert listed == declared
+
+
 def coordinates(width: int = 200, height: int = 120) -> Image.Image:
     """A picture whose red is x and whose green is y, so that a crop tells where it came from."""
     y, x = np.mgrid[0:height, 0:width]
