@@ -141,9 +141,11 @@ def blamed_on(name: str) -> Iterator[None]:
 
 
 def _at_place(place: str, error: BaseException) -> UsageError:
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, SystemExit):
-        said += ". It is loaded, not run: put what ends the program under if __name__ == '__main__'."
+    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+    if isinstance(error, BoresightError):
+        said = str(error)  # it says all by itself
+    elif isinstance(error, SystemExit):
+        said += ". The file is loaded, not run: put what ends the program under if __name__ == '__main__'."
     return UsageError(f"{place}: {said}")
 
 

@@ -188,13 +188,20 @@ def test_a_syntax_error_is_blamed_on_the_file_that_has_it(tmp_path: Path, monkey
     (tmp_path / "broken_part_of_mine.py").write_text("x = 1\n\n\ny = (\n")
     file = tmp_path / "mine.py"
     for text, place in (
-        ("import math\nimport broken_part_of_mine\n", r"broken_part_of_mine\.py, line 4: SyntaxError"),
+        ("import math\nimport broken_part_of_mine\n", r"of_mine\.py, line 4: SyntaxError: '\(' was never closed$"),
         ("import math\nMEMBER = eval('1 +')\n", r"mine\.py, line 2: SyntaxError"),
         ("MEMBER = 'a\0b'\n", r"mine\.py(, line 1)?: (SyntaxError|ValueError): .*null bytes"),
     ):
         file.write_text(text)
         with pytest.raises(UsageError, match=place):
             registry.load("boresight.methods", str(file))
+
+
+def test_an_error_of_ours_in_a_users_file_is_said_with_its_line_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from boresight.objectives import Objective\n\nMEMBER = Objective(())\n")
+    with pytest.raises(UsageError, match=r"mine\.py, line 3: an objective holds a tuple of terms, got none"):
+        registry.load("boresight.methods", str(file))
 
 
 def test_variants_are_a_mapping_by_name(tmp_path: Path) -> None:
