@@ -20,7 +20,7 @@ from boresight.media.decoded import change_pictures
 from boresight.objectives import Objective, Pairwise, Term, nll, pairwise, rehearse, view
 from boresight.training.align import Job, plan_legs
 from boresight.training.making_items import make_items
-from boresight.training.spec import Method, Stage
+from boresight.training.spec import Method, Stage, override
 from boresight.training.token_weights import Answer
 from engine_examples import TINY, item_encoder, tiny_policy
 
@@ -67,6 +67,13 @@ class Scaled(Pairwise):
     factor: float = 2.0
 
 
+class Squared(Pairwise):
+    """Adds no field, so that there is nothing to lose."""
+
+    def linked(self, margin: Any, *_: Any) -> Any:
+        return (margin - 1.0) ** 2
+
+
 @dataclass
 class Changeable(Term):
     views = (CHOSEN,)
@@ -95,6 +102,12 @@ def test_a_term_that_a_run_could_not_store_is_refused(make: Callable[[], Any], w
     with pytest.raises(UsageError) as refused:
         Objective((make(),))
     assert why in str(refused.value)
+
+
+def test_a_term_that_overrides_a_method_alone_needs_no_decorator() -> None:
+    term = Squared(better=CHOSEN, worse=REJECTED)
+    method = Method(objective=Objective((term,)))
+    assert override(method, "objective.0.beta", "0.3").objective.terms[0] == dataclasses.replace(term, beta=0.3)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
@@ -233,8 +234,9 @@ def _check_term(term: Term) -> None:
         got = f"the class {term.__name__}" if isinstance(term, type) else kind.__name__
         advice = f"{term.__name__}(...)" if isinstance(term, type) else "pairwise(...), nll(...) or a class of your own"
         raise UsageError(f"an objective adds up terms, which inherit from Term, got {got}. Write {advice}.")
-    made = vars(kind).get("__dataclass_params__")  # of the class itself, not of one that it inherits from
-    if made is None or not made.frozen:
+    made = getattr(kind, "__dataclass_params__", None)
+    has_lost_fields = "__dataclass_params__" not in vars(kind) and inspect.get_annotations(kind)  # inherits a decorator
+    if made is None or not made.frozen or has_lost_fields:
         raise UsageError(
             f"{kind.__name__} must be a frozen dataclass, so that a run can store it and --set change it. "
             "Put @dataclass(frozen=True, slots=True, kw_only=True) above the class."
