@@ -160,7 +160,25 @@ def _place_in(path: Path, error: BaseException) -> str | None:
         unread = Path(error.filename)
         if unread.is_file() and (own or unread.resolve() == path.resolve()):
             return f"{unread}, line {error.lineno}"
-    return f"{path}, line {own[-1]}" if own else None
+    line = own[-1] if own else _line_of_called(path, error)
+    return None if line is None else f"{path}, line {line}"
+
+
+def _line_of_called(path: Path, error: BaseException) -> int | None:
+    """Where the file defines what was called with other arguments than it takes; nothing of the file has run then."""
+    called, _, misfit = str(error).partition("() ")
+    if not isinstance(error, TypeError) or not misfit.startswith(("takes ", "missing ", "got ")):
+        return None
+    return next((line for name, line in _functions(ast.parse(path.read_bytes())) if name == called), None)
+
+
+def _functions(tree: ast.AST, within: str = "") -> Iterator[tuple[str, int]]:
+    """Qualified names and lines of all functions outside of other functions."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{within}{node.name}", node.lineno
+        else:
+            yield from _functions(node, f"{within}{node.name}." if isinstance(node, ast.ClassDef) else within)
 
 
 def _no_such(package: str, name: str, known: list[str]) -> str:

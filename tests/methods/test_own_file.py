@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,6 +194,50 @@ def test_an_error_within_a_users_file_names_its_line(tmp_path: Path) -> None:
         math.fmod(1, 0)
     with pytest.raises(UsageError, match="as it is"), registry.blamed_on(str(file)):
         raise UsageError("as it is")
+
+
+CALLED = """
+class Steps:
+    def linked(self, margin):
+        return margin
+
+def weigh(answers, other):
+    return answers
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            "mine.Steps().linked(1.0, 2.0)",
+            "line 3: TypeError: Steps.linked() takes 2 positional arguments but 3 were given",
+        ),
+        ("mine.weigh(1.0)", "line 6: TypeError: weigh() missing 1 required positional argument: 'other'"),
+        (
+            "mine.weigh(1.0, other=2.0, more=3.0)",
+            "line 6: TypeError: weigh() got an unexpected keyword argument 'more'",
+        ),
+    ],
+)
+def test_a_hook_that_takes_other_arguments_is_found_in_its_file(call: str, message: str, tmp_path: Path) -> None:
+    """Nothing of the file has run then: the error arises where the hook is called."""
+    file = tmp_path / "mine.py"
+    file.write_text(CALLED, encoding="utf-8")
+    space: dict[str, Any] = {}
+    exec(compile(CALLED, str(file), "exec"), space)
+    with pytest.raises(UsageError) as refused, registry.blamed_on(str(file)):
+        eval(call, {"mine": SimpleNamespace(**space)})
+    assert str(refused.value) == f"{file}, {message}"
+
+
+def test_arguments_of_something_elsewhere_are_not_blamed_on_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(CALLED, encoding="utf-8")
+    with pytest.raises(TypeError), registry.blamed_on(str(file)):
+        math.sqrt()  # type: ignore[call-arg]
+    with pytest.raises(TypeError), registry.blamed_on(str(file)):
+        Unseeded()(1, 2)  # type: ignore[arg-type,call-arg]
 
 
 def test_a_syntax_error_is_blamed_on_the_file_that_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
