@@ -80,6 +80,34 @@ def _of(module: str, tests: Sequence[str], *changes: tuple[str, str]) -> list[Mu
 
 MUTANTS = [
     *_of(
+        "objectives.rehearsal",
+        ("tests/objectives/test_rehearsal.py",),
+        ("reference=reference if objective.reference_views else None", "reference=reference"),
+        ("kl=kl.requires_grad_() if objective.kl_views else None", "kl=kl.requires_grad_()"),
+        ("head=head.requires_grad_() if objective.needs_head else None", "head=head.requires_grad_()"),
+        ("n and n + texts.index(view.text)", "n"),
+        ("if any(slope.any() for slope in", "if any(True for slope in"),
+        ("policy = (begin + share * (table.policy - begin))", "policy = (begin + (table.policy - begin))"),
+        ("over = _loss(term, tables).detach()[count == 0]", "over = _loss(term, tables).detach()[count < 0]"),
+        ("if not torch.allclose(alone, loss):", "if alone.isnan().any():"),
+    ),
+    *_of(
+        "objectives.objective",
+        ("tests/methods/test_own_file.py",),
+        ("or not made.frozen or has_lost_fields:", "or not made.frozen:"),
+        ("if made is None or not made.frozen or", "if made is None or"),
+    ),
+    *_of(
+        "registry",
+        ("tests/methods/test_own_file.py", "tests/methods/test_declarations.py", "tests/cli/test_refusals.py"),
+        ('if colon and not name.endswith(".py") else', "if colon else"),
+        ("if len(lines) > 1:", "if len(lines) > 2:"),
+        ("if name == called), None)", "if name), None)"),
+        ('startswith(("takes ", "missing ", "got "))', 'startswith(("takes ", "missing "))'),
+        ("if unread.is_file() and (own or unread", "if unread.is_file() and (unread"),
+        ("if not isinstance(known, Mapping):", "if known is None:"),
+    ),
+    *_of(
         "objectives.terms",
         OBJECTIVES,
         ("gap = better - worse", "gap = worse - better"),
