@@ -6,8 +6,8 @@
         [--peers-checkpoint] [--matmul torch|onednn] [--answer-tokens 50 150]
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 50 to 150 tokens, evenly
-drawn one by one (`--answer-tokens 100 100` gives all the same length), vocabulary 32,064, all weights trained, a
-frozen reference copy (or cached reference log-probabilities). Each shuffles the rows its own way. With --frozen-media tower
+drawn one by one (`--answer-tokens 100 100` gives all the same length), vocabulary 32,064, all weights trained, a frozen
+reference copy (or cached reference log-probabilities). TRL and Boresight take the rows in one order, LLaMA-Factory in its own. With --frozen-media tower
 and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are
 trained, and the model without them is the reference. With --peers-checkpoint TRL and LLaMA-Factory compute activations
 anew in the backward pass to save memory, as both do by default; Boresight never does here. A step is everything from
