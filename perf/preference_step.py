@@ -7,15 +7,15 @@
 
 All train the same LLaVA-shaped model on the same rows with the same optimizer: answers of 50 to 150 tokens, evenly
 drawn one by one (`--answer-tokens 100 100` gives all the same length), vocabulary 32,064, all weights trained, a frozen
-reference copy (or cached reference log-probabilities). TRL and Boresight take the rows in one order, LLaMA-Factory in its own. With --frozen-media tower
-and projector stay as they are, which is LLaMA-Factory's default; with --lora only adapters on the language model are
-trained, and the model without them is the reference. With --peers-checkpoint TRL and LLaMA-Factory compute activations
-anew in the backward pass to save memory, as both do by default; Boresight never does here. A step is everything from
-raw rows to updated weights: processor, forward passes, backward, clipping, AdamW. Each peer lives in a process of its
-own, set up as its own users' processes are, and computes only when it is its turn. LLaMA-Factory, which needs other
-versions, takes part where the interpreter of its environment is given. All stay in memory from first to last; where
-that is too much for one device, `--peers` takes some of them. Prints one JSON object; a ratio is of medians over
-rounds.
+reference copy (or cached reference log-probabilities). TRL and Boresight take the rows in one order, LLaMA-Factory in
+its own. With --frozen-media tower and projector stay as they are, which is LLaMA-Factory's default; with --lora only
+adapters on the language model are trained, and the model without them is the reference. With --peers-checkpoint TRL and
+LLaMA-Factory compute activations anew in the backward pass to save memory, as both do by default; Boresight never does
+here. A step is everything from raw rows to updated weights: processor, forward passes, backward, clipping, AdamW. Each
+peer lives in a process of its own, set up as its own users' processes are, and computes only when it is its turn.
+LLaMA-Factory, which needs other versions, takes part where the interpreter of its environment is given. All stay in
+memory from first to last; where that is too much for one device, `--peers` takes some of them. Prints one JSON object;
+a ratio is of medians over rounds.
 
 No row comes twice, so what is kept of a picture for later epochs gains nothing here. It is kept within a step, and
 where a reference is cached, the pass that made it has looked at the pictures too.
