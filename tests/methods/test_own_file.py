@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from method_examples import all_names, load, records
@@ -18,7 +18,9 @@ from boresight import registry
 from boresight.data.store_writer import StoreWriter
 from boresight.errors import UsageError
 from boresight.media.decoded import change_pictures
-from boresight.objectives import Objective, Pairwise, Term, nll, pairwise, rehearse, view
+from boresight.objectives import Anchor, Objective, Pairwise, Term, TermLoss, nll, pairwise, rehearse, view
+from boresight.objectives.objective import keep
+from boresight.objectives.rewards import reward
 from boresight.training.align import Job, plan_legs
 from boresight.training.making_items import make_items
 from boresight.training.spec import Method, Stage, override
@@ -71,8 +73,22 @@ class Scaled(Pairwise):
 class Squared(Pairwise):
     """Adds no field, so that there is nothing to lose."""
 
+    TARGET: ClassVar[float] = 1.0
+
     def linked(self, margin: Any, *_: Any) -> Any:
-        return (margin - 1.0) ** 2
+        return (margin - self.TARGET) ** 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongOnly(Anchor):
+    """Counts answers of 16 tokens or more, which lengths that are not known yet may be."""
+
+    def count(self, lengths: Any) -> Any:
+        return (lengths[self.target] >= 16).float()
+
+    def __call__(self, logps: Any) -> TermLoss:
+        is_long = logps[self.target].lengths >= 16
+        return TermLoss(loss=keep(-reward(self.target, logps, needs_reference=False), is_long, fill=0.0))
 
 
 @dataclass
@@ -278,6 +294,7 @@ def test_variants_are_a_mapping_by_name(tmp_path: Path) -> None:
         ("MEMBER = 1\nMEMBER = 2\n", "1 and 2"),
         ("MEMBER: int = 1\nx = 1\nMEMBER = 2\nMEMBER = 3\n", "1, 3 and 4"),
         ("MEMBER: int\nMEMBER = 1\n", None),
+        ("MEMBER = 1\nMEMBER = MEMBER + 1\n", None),
         ("if True:\n    MEMBER = 1\nelse:\n    MEMBER = 2\n", None),
         ("from math import pi as MEMBER\nMEMBER = [MEMBER]\n", None),
     ],
@@ -306,6 +323,8 @@ def test_a_term_that_no_item_can_feed_is_refused_with_the_texts_that_there_are(t
     )  # fmt: skip
     with pytest.raises(UsageError, match=r"term chosen>rejectd reads; the texts of the data are chosen, rejected"):
         plan_legs(job)
+    picky = Method(objective=pairwise(CHOSEN, REJECTED) + LongOnly(target=CHOSEN))
+    assert len(plan_legs(dataclasses.replace(job, method=picky))[0].items) >= 3
     without = Method(objective=pairwise(CHOSEN, REJECTED) + 0.0 * pairwise(CHOSEN, view("rejectd")))
     assert len(plan_legs(dataclasses.replace(job, method=without))[0].items) >= 3
 

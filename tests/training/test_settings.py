@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -128,3 +129,35 @@ def test_a_round_may_not_have_the_name_of_a_stage() -> None:
 def test_media_as_they_are_cannot_be_called_otherwise() -> None:
     with pytest.raises(UsageError, match="an input cannot be called clean"):
         dataclasses.replace(dpo(), inputs={"clean": Null()})
+
+
+class Kind(enum.StrEnum):
+    HARD = "hard"
+    SOFT = "soft"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Odd:
+    """Fields as people write them."""
+
+    cap: Optional[float] = None  # noqa: UP045
+    kind: Kind = Kind.SOFT
+    unknown: NowhereImported | None = None  # type: ignore[name-defined]  # noqa: F821
+    power: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Typed:
+    cap: Optional[float] = None  # noqa: UP045
+    kind: Kind = Kind.SOFT
+
+
+def test_fields_may_be_typed_in_other_ways() -> None:
+    assert override(Typed(), "cap", "0.4") == Typed(cap=0.4)
+    assert override(Typed(cap=1.0), "cap", "null") == Typed()
+    assert override(Typed(), "kind", "hard").kind is Kind.HARD
+    assert override(Odd(), "power", "3") == Odd(power=3.0)
+    with pytest.raises(UsageError, match=r"--set kind: expected one of hard, soft, got 'firm'\."):
+        override(Typed(), "kind", "firm")
+    with pytest.raises(UsageError, match=r"--set cap: expected a number or null, got 'a'\."):
+        override(Typed(), "cap", "a")

@@ -328,6 +328,17 @@ def test_gathered_values_lie_in_their_own_rows() -> None:
         assert not table[v].policy[number][~kept].any()
 
 
+def test_the_tables_of_one_text_are_equally_wide() -> None:
+    """A term may compare a text token by token with itself beside another picture, though some items have none."""
+    items = mixed_items(2)
+    soft = view("chosen", "soft")
+    forest = plan((CHOSEN, REJECTED), items, item_encoder(tiny_policy()))
+    longest = max(p.num_tokens for p in forest.places if p.view == CHOSEN)
+    table = forest.gather((CHOSEN, soft), torch.zeros(sum(p.num_tokens for p in forest.places)))
+    assert table[CHOSEN].policy.shape == table[soft].policy.shape == (2, longest)
+    assert not table[soft].answer_mask.any()
+
+
 def metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

@@ -235,7 +235,10 @@ def _check_term(term: Term) -> None:
         advice = f"{term.__name__}(...)" if isinstance(term, type) else "pairwise(...), nll(...) or a class of your own"
         raise UsageError(f"an objective adds up terms, which inherit from Term, got {got}. Write {advice}.")
     made = getattr(kind, "__dataclass_params__", None)
-    has_lost_fields = "__dataclass_params__" not in vars(kind) and inspect.get_annotations(kind)  # inherits a decorator
+    inherits_decorator = "__dataclass_params__" not in vars(kind)
+    has_lost_fields = inherits_decorator and any(
+        "ClassVar" not in str(h) for h in inspect.get_annotations(kind).values()
+    )
     if made is None or not made.frozen or has_lost_fields:
         raise UsageError(
             f"{kind.__name__} must be a frozen dataclass, so that a run can store it and --set change it. "

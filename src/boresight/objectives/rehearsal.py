@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,8 +14,6 @@ from boresight.objectives.objective import Objective, Statistic, Term, TermLoss,
 from boresight.objectives.views import TokenLogps, View
 
 _LENGTHS = (3, 1, 0, 5)
-_DRAWS = 8
-_SHARES = (1.0, 10.0, 0.01, 0.0)  # of the way from the reference: ordinary, far, near, and where training begins
 
 
 def example_logps(
@@ -62,25 +59,32 @@ def example_logps(
     return found
 
 
-def rehearse(objective: Objective) -> None:
+def rehearse(objective: Objective, *, weighs: bool = False) -> None:
     """Try every term: one finite loss per item that has a gradient, asks nothing of the other items and is 0 for an
     item without answers.
+
+    Args:
+        weighs: Whether tokens have weights, as those of a method with `token_weights`.
 
     Raises:
         UsageError: Names the term, and says what is wrong with it.
     """
-    logps = _drawn(objective)
+    logps = _drawn(objective, weighs)
     for statistic in objective.statistics:
         _check_statistic(statistic, logps)
     for term in objective:
         loss = _loss(term, logps)
         _check(term, loss, logps)
-        _check_slope(term, objective)
         _check_absent(term, logps)
-        alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
-        if not torch.allclose(alone, loss):
+        if not torch.equal(_loss(term, logps), loss):
             raise UsageError(
-                f"term {term.label} gives an item another loss alone than among other items. "
+                f"term {_name(term)} gives another loss at every call. Draw no random numbers in a term: a resumed run "
+                "could not repeat them."
+            )
+        alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
+        if not torch.allclose(alone, loss, rtol=1e-4, atol=1e-6):
+            raise UsageError(
+                f"term {_name(term)} gives an item another loss alone than among other items. "
                 "Return one loss per item without a mean or sum over items; the trainer divides."
             )
 
@@ -90,65 +94,59 @@ def _loss(term: Term, logps: Mapping[View, TokenLogps]) -> Float[Tensor, " item"
     output = term(logps)
     if not isinstance(output, TermLoss) or not isinstance(output.loss, Tensor):
         got = output.loss if isinstance(output, TermLoss) else output
-        raise UsageError(f"term {term.label} must return TermLoss(loss=TENSOR), got {type(got).__name__}.")
+        raise UsageError(f"term {_name(term)} must return TermLoss(loss=TENSOR), got {type(got).__name__}.")
     for name, values in output.metrics.items():
         if not isinstance(values, Tensor) or values.shape != (items,):
-            raise UsageError(f"metric {name} of term {term.label} must be a tensor of one number per item.")
+            raise UsageError(f"metric {name} of term {_name(term)} must be a tensor of one number per item.")
     loss = output.loss
     if loss.shape != (items,):
         raise UsageError(
-            f"term {term.label} must give one loss per item, shape ({items},), got shape {tuple(loss.shape)}. "
+            f"term {_name(term)} must give one loss per item, shape ({items},), got shape {tuple(loss.shape)}. "
             "Do not reduce over items; the trainer divides."
         )
     return loss
 
 
-def _drawn(objective: Objective, seed: int = 0) -> dict[View, TokenLogps]:
-    """No two texts are equally long, as in data, so that the tokens of one do not fit those of the other."""
+def _drawn(objective: Objective, weighs: bool) -> dict[View, TokenLogps]:
+    """As in training: float32, and no two texts equally long, so that tokens of one do not fit those of the other."""
     views, texts = [*objective.views, *objective.statistic_views], objective.texts
     lengths = {view: [n and n + texts.index(view.text) for n in _LENGTHS] for view in views}
-    return example_logps(objective, lengths=lengths, seed=seed)
+    drawn = example_logps(objective, lengths=lengths)
+    return {view: _as_trained(table, weighs) for view, table in drawn.items()}
 
 
-def _slopes(loss: Float[Tensor, " item"], logps: Mapping[View, TokenLogps]) -> list[Tensor]:
-    """By all that comes from the policy and that the loss reads."""
-    inputs = [v for table in logps.values() for v in (table.policy, table.kl, table.head) if v is not None]
-    found = torch.autograd.grad(loss.sum(), inputs, allow_unused=True) if loss.requires_grad else ()
-    return [slope for slope in found if slope is not None]
+def _as_trained(table: TokenLogps, weighs: bool) -> TokenLogps:
+    def single(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values.detach().float().requires_grad_(values.requires_grad)
+
+    return replace(
+        table,
+        policy=table.policy.detach().float().requires_grad_(),
+        reference=single(table.reference),
+        kl=single(table.kl),
+        head=single(table.head),
+        weights=torch.where(table.answer_mask, 1.0 + torch.arange(table.policy.shape[1]) % 2, 0.0) if weighs else None,
+    )
 
 
 def _check(term: Term, loss: Float[Tensor, " item"], logps: Mapping[View, TokenLogps]) -> None:
     if not loss.requires_grad:
-        raise UsageError(f"term {term.label} has no gradient: something detaches all that it reads of the policy.")
-    if not all(values.isfinite().all() for values in (loss, *_slopes(loss, logps))):
+        raise UsageError(f"term {_name(term)} has no gradient: something detaches all that it reads of the policy.")
+    # Behind the ends of answers it may be anything: nothing there comes from a model.
+    read = [(v, t.answer_mask) for t in logps.values() for v in (t.policy, t.kl) if v is not None]
+    read += [(t.head, t.present) for t in logps.values() if t.head is not None]
+    slopes = torch.autograd.grad(loss.sum(), [values for values, _ in read], allow_unused=True)
+    kept = [slope[mask] for slope, (_, mask) in zip(slopes, read, strict=True) if slope is not None]
+    if not all(values.isfinite().all() for values in (loss, *kept)):
         lengths = ", ".join(f"{view} {logps[view].lengths.tolist()}" for view in term.views)
         raise UsageError(
-            f"term {term.label} gives a loss or gradient that is not finite on ordinary log-probabilities: "
+            f"term {_name(term)} gives a loss or gradient that is not finite on ordinary log-probabilities: "
             f"{loss.tolist()} for answers of {lengths} tokens."
         )
 
 
-def _check_slope(term: Term, objective: Objective) -> None:
-    """A hinge may be flat for some items, a tolerance near the reference and a steep link far from it: not for all."""
-    for seed, share in itertools.product(range(_DRAWS), _SHARES):
-        logps = {view: _moved(table, share) for view, table in _drawn(objective, seed).items()}
-        if any(slope.any() for slope in _slopes(_loss(term, logps), logps)):
-            return
-    raise UsageError(
-        f"term {term.label} has a gradient of 0 for every item in {_DRAWS * len(_SHARES)} random draws, near the "
-        "reference and far from it, so it would teach nothing. Return a loss that moves with the policy."
-    )
-
-
-def _moved(table: TokenLogps, share: float) -> TokenLogps:
-    """A policy that went this much of the way from its reference."""
-
-    def scaled(values: Tensor | None) -> Tensor | None:
-        return None if values is None else (share * values).detach().requires_grad_()
-
-    begin = 0.0 if table.reference is None else table.reference
-    policy = (begin + share * (table.policy - begin)).detach().requires_grad_()
-    return replace(table, policy=policy, kl=scaled(table.kl), head=scaled(table.head))
+def _name(term: Term) -> str:
+    return term.label or type(term).__name__
 
 
 def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
@@ -159,12 +157,13 @@ def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
         items = len(_LENGTHS)
         count = term.count({view: table.lengths for view, table in tables.items()})
         if not isinstance(count, Tensor) or count.shape != (items,):
-            raise UsageError(f"term {term.label}: count must give a tensor of one number per item, got {count!r}.")
+            raise UsageError(f"term {_name(term)}: count must give a tensor of one number per item, got {count!r}.")
         over = _loss(term, tables).detach()[count == 0]
         if over.any():
             raise UsageError(
-                f"term {term.label} must be 0 for an item that lacks {' or '.join(lacking or texts)}, "
-                f"got {float(over[over != 0][0]):.3g}. Wrap the loss in keep(loss, all_present(...), fill=0.0)."
+                f"term {_name(term)} must be 0 for an item that lacks {' or '.join(lacking or texts)}, "
+                f"got {float(over[over != 0][0]):.3g}. Wrap the loss in keep(loss, all_present(...), fill=0.0), or "
+                "override count if items with some of the texts count too."
             )
 
 
@@ -210,6 +209,7 @@ def _only(logps: Mapping[View, TokenLogps], item: int) -> dict[View, TokenLogps]
             policy=table.policy[item : item + 1],
             answer_mask=table.answer_mask[item : item + 1],
             reference=row(table.reference),
+            weights=row(table.weights),
             kl=row(table.kl),
             head=row(table.head),
             signals={name: values[item : item + 1] for name, values in table.signals.items()},

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from boresight.data.loading import Loaded, load_records
 from boresight.errors import InputError, UsageError
@@ -26,7 +27,7 @@ from boresight.models.device import pick_device
 from boresight.models.generate import generate
 from boresight.models.loading import Precision, load_policy
 from boresight.models.policy import Policy
-from boresight.objectives import CLEAN, rehearse
+from boresight.objectives import CLEAN, Objective, View, rehearse
 from boresight.records import Media, Record
 from boresight.scoring import Ratio, results_table, write_results
 from boresight.scoring.results import BASE
@@ -40,6 +41,8 @@ from boresight.training.pictures import PictureCache
 from boresight.training.processes import Together, meet
 from boresight.training.run_log import Listener
 from boresight.training.spec import Method, RunSettings, check_together, to_jsonable
+
+_LONG = 1_000_000  # tokens, more than any answer has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +198,7 @@ def plan_legs(job: Job) -> tuple[Leg, ...]:
         records = [record for source in found for record in source.records]
         train = [record for record in records if record.id not in held]
         objective = run.objective
-        rehearse(objective)
+        rehearse(objective, weighs=run.token_weights is not None)
         items = make_items(train, objective.texts, job.pairing, files, reads=run.data.reads, signals=objective.signals)
         _check_terms(run, items)
         legs.append(
@@ -225,7 +228,7 @@ def _check_terms(method: Method, items: Sequence[Item]) -> None:
         v: torch.tensor([int(what_is_shown(item, v, method.inputs) is not None) for item in items])
         for v in objective.views
     }
-    counts = zip(objective, objective.counts(has), objective.counts(can_show), strict=True)
+    counts = zip(objective, _most(objective, has), _most(objective, can_show), strict=True)
     for term, num_with_texts, num_shown in counts if items else ():
         if not num_with_texts and term.weight:
             texts = sorted({text for item in items for text in item.texts})
@@ -240,6 +243,11 @@ def _check_terms(method: Method, items: Sequence[Item]) -> None:
                 "none has those that stand for them there. Bring data that have them, or give the term a weight of 0 "
                 "with --set."
             )
+
+
+def _most(objective: Objective, flags: Mapping[View, Tensor]) -> tuple[float, ...]:
+    """Most items that each term may count, whatever it asks of their lengths, which are not known yet."""
+    return tuple(map(max, objective.counts(flags), objective.counts({v: _LONG * has for v, has in flags.items()})))
 
 
 def _sources(job: Job, name: str) -> tuple[Path, ...]:

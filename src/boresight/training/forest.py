@@ -85,7 +85,8 @@ class Forest:
 
     def _index(self, view: View) -> tuple[Int[Tensor, "item token"], Bool[Tensor, "item token"]]:
         spans = {place.item: span for place, span in self.spans() if place.view == view}
-        width = max((s.stop - s.start for s in spans.values()), default=1)
+        # One width for all inputs of a text, so that terms may compare them token by token.
+        width = max((place.num_tokens for place in self.places if place.view.text == view.text), default=1)
         index = torch.zeros(self.num_items, width, dtype=torch.long)
         mask = torch.zeros(self.num_items, width, dtype=torch.bool)
         for item, span in spans.items():

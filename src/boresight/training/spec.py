@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import inspect
 import json
 import math
@@ -371,10 +372,18 @@ def _override(target: Any, path: list[str], value: Any, whole: str, hint: Any = 
         known = [f.name for f in dataclasses.fields(target)]
         if head not in known:
             raise _unknown(head, known, whole)
-        declared = typing.get_type_hints(type(target))[head]
+        declared = _declared(type(target), head)
         new = _override(getattr(target, head), rest, value, whole, declared)
         return dataclasses.replace(target, **{head: new})
     raise UsageError(f"--set {whole}: {head!r} lies inside a plain value; the path is too long.")
+
+
+def _declared(kind: type, field_name: str) -> Any:
+    """The type of a field; None where a file names in quotes what it has not imported."""
+    try:
+        return typing.get_type_hints(kind)[field_name]
+    except NameError:
+        return None
 
 
 def _replace_at(items: tuple[Any, ...], head: str, rest: list[str], value: Any, whole: str) -> tuple[Any, ...]:
@@ -393,7 +402,7 @@ def _hold_to_hints(settings: Any, name: str) -> None:
 
 def _checked(value: Any, current: Any, hint: Any, place: str) -> Any:
     """The value as the declared type has it."""
-    for choice in typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,):
+    for choice in typing.get_args(hint) if _is_union(hint) else (hint,):
         if choice is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
         if typing.get_origin(choice) is Literal and value in typing.get_args(choice):
@@ -413,6 +422,8 @@ def _checked(value: Any, current: Any, hint: Any, place: str) -> Any:
             return value
         if choice is type(None) and value is None:
             return None
+        if isinstance(choice, type) and issubclass(choice, enum.StrEnum) and value in list(choice):
+            return choice(value)
         if isinstance(choice, type) and choice not in (int, float) and isinstance(value, choice):
             return value  # as a file has it; what comes from a command is plain
         if dataclasses.is_dataclass(choice) and isinstance(value, dict):
@@ -427,9 +438,15 @@ def _filled(kind: Any, current: Any, values: dict[str, Any], whole: str) -> Any:
     return filled
 
 
+def _is_union(hint: Any) -> bool:
+    return isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+
+
 def _words(hint: Any) -> str:
-    if isinstance(hint, types.UnionType):
+    if _is_union(hint):
         return " or ".join(_words(choice) for choice in typing.get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, enum.StrEnum):
+        return "one of " + ", ".join(hint)
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     if typing.get_origin(hint) is tuple:
