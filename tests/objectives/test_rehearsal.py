@@ -343,8 +343,10 @@ def test_what_lies_behind_the_end_of_an_answer_may_have_any_gradient() -> None:
 
 def test_terms_are_tried_in_the_precision_that_they_are_trained_in() -> None:
     def decayed(logps: Mapping[View, TokenLogps]) -> TermLoss:
-        policy = torch.where(logps[CHOSEN].answer_mask, logps[CHOSEN].policy, 0.0)
-        return TermLoss(loss=_both(logps, policy @ 0.9 ** torch.arange(policy.shape[1])))
+        table = logps[CHOSEN]
+        assert table.reference is not None
+        decay = 0.9 ** torch.arange(table.policy.shape[1])
+        return TermLoss(loss=_both(logps, table.policy @ decay - table.reference @ decay))
 
     rehearse(Objective((Given(gives=decayed),)))
 
