@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import re
 from pathlib import Path
 from typing import Any, Optional
 
@@ -161,3 +162,13 @@ def test_fields_may_be_typed_in_other_ways() -> None:
         override(Typed(), "kind", "firm")
     with pytest.raises(UsageError, match=r"--set cap: expected a number or null, got 'a'\."):
         override(Typed(), "cap", "a")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Matching:
+    pattern: str = "red|blue"
+    compiled: Any = dataclasses.field(init=False, default=re.compile("red|blue"))
+
+
+def test_what_is_made_of_the_fields_is_not_stored() -> None:
+    assert to_jsonable(Matching()) == {"kind": "Matching", "pattern": "red|blue"}

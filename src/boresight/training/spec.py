@@ -330,7 +330,8 @@ def to_jsonable(value: Any) -> Any:
     if isinstance(value, Objective):
         return [to_jsonable(term) for term in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        # What an object makes of its fields by itself is no setting.
+        fields = {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value) if f.init}
         return {"kind": type(value).__name__, **fields}
     if isinstance(value, Mapping):
         return {str(k): to_jsonable(v) for k, v in value.items()}
