@@ -138,11 +138,7 @@ class Kind(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Odd:
-    """Fields as people write them."""
-
-    cap: Optional[float] = None  # noqa: UP045
-    kind: Kind = Kind.SOFT
+class Unimported:
     unknown: NowhereImported | None = None  # type: ignore[name-defined]  # noqa: F821
     power: float = 2.0
 
@@ -157,7 +153,7 @@ def test_fields_may_be_typed_in_other_ways() -> None:
     assert override(Typed(), "cap", "0.4") == Typed(cap=0.4)
     assert override(Typed(cap=1.0), "cap", "null") == Typed()
     assert override(Typed(), "kind", "hard").kind is Kind.HARD
-    assert override(Odd(), "power", "3") == Odd(power=3.0)
+    assert override(Unimported(), "power", "3") == Unimported(power=3.0)
     with pytest.raises(UsageError, match=r"--set kind: expected one of hard, soft, got 'firm'\."):
         override(Typed(), "kind", "firm")
     with pytest.raises(UsageError, match=r"--set cap: expected a number or null, got 'a'\."):

@@ -152,7 +152,7 @@ class Objective:
     @property
     def labels(self) -> tuple[str, ...]:
         """A name for every term: its label, numbered where several terms have the same."""
-        said = [str(term.label or type(term).__name__) for term in self.terms]
+        said = [name_of(term) for term in self.terms]
         return tuple(
             label if said.count(label) == 1 else f"{label} #{said[: i + 1].count(label)}"
             for i, label in enumerate(said)
@@ -217,6 +217,11 @@ class Objective:
         metrics = {name: values for output in outputs for name, values in output.metrics.items()}
         per_term = {name: float(s.detach()) for name, s in zip(self.labels, shares, strict=True)}
         return Reduced(loss=total, per_term=per_term, metrics=metrics)
+
+
+def name_of(term: Term) -> str:
+    """What messages call a term: its label, or its class where it gives itself none."""
+    return str(term.label or type(term).__name__)
 
 
 _TUPLES = (

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from boresight.errors import UsageError
-from boresight.objectives.objective import Objective, Statistic, Term, TermLoss, mean_of
+from boresight.objectives.objective import Objective, Statistic, Term, TermLoss, mean_of, name_of
 from boresight.objectives.views import TokenLogps, View
 
 _LENGTHS = (3, 1, 0, 5)
@@ -78,13 +78,13 @@ def rehearse(objective: Objective, *, weighs: bool = False) -> None:
         _check_absent(term, logps)
         if not torch.equal(_loss(term, logps), loss):
             raise UsageError(
-                f"term {_name(term)} gives another loss at every call. Draw no random numbers in a term: a resumed run "
-                "could not repeat them."
+                f"term {name_of(term)} gives another loss at every call. Draw no random numbers in a term: a resumed "
+                "run could not repeat them."
             )
         alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
         if not torch.allclose(alone, loss, rtol=1e-4, atol=1e-6):
             raise UsageError(
-                f"term {_name(term)} gives an item another loss alone than among other items. "
+                f"term {name_of(term)} gives an item another loss alone than among other items. "
                 "Return one loss per item without a mean or sum over items; the trainer divides."
             )
 
@@ -94,14 +94,14 @@ def _loss(term: Term, logps: Mapping[View, TokenLogps]) -> Float[Tensor, " item"
     output = term(logps)
     if not isinstance(output, TermLoss) or not isinstance(output.loss, Tensor):
         got = output.loss if isinstance(output, TermLoss) else output
-        raise UsageError(f"term {_name(term)} must return TermLoss(loss=TENSOR), got {type(got).__name__}.")
+        raise UsageError(f"term {name_of(term)} must return TermLoss(loss=TENSOR), got {type(got).__name__}.")
     for name, values in output.metrics.items():
         if not isinstance(values, Tensor) or values.shape != (items,):
-            raise UsageError(f"metric {name} of term {_name(term)} must be a tensor of one number per item.")
+            raise UsageError(f"metric {name} of term {name_of(term)} must be a tensor of one number per item.")
     loss = output.loss
     if loss.shape != (items,):
         raise UsageError(
-            f"term {_name(term)} must give one loss per item, shape ({items},), got shape {tuple(loss.shape)}. "
+            f"term {name_of(term)} must give one loss per item, shape ({items},), got shape {tuple(loss.shape)}. "
             "Do not reduce over items; the trainer divides."
         )
     return loss
@@ -131,7 +131,7 @@ def _as_trained(table: TokenLogps, weighs: bool) -> TokenLogps:
 
 def _check(term: Term, loss: Float[Tensor, " item"], logps: Mapping[View, TokenLogps]) -> None:
     if not loss.requires_grad:
-        raise UsageError(f"term {_name(term)} has no gradient: something detaches all that it reads of the policy.")
+        raise UsageError(f"term {name_of(term)} has no gradient: something detaches all that it reads of the policy.")
     # Behind the ends of answers it may be anything: nothing there comes from a model.
     read = [(v, t.answer_mask) for t in logps.values() for v in (t.policy, t.kl) if v is not None]
     read += [(t.head, t.present) for t in logps.values() if t.head is not None]
@@ -140,13 +140,9 @@ def _check(term: Term, loss: Float[Tensor, " item"], logps: Mapping[View, TokenL
     if not all(values.isfinite().all() for values in (loss, *kept)):
         lengths = ", ".join(f"{view} {logps[view].lengths.tolist()}" for view in term.views)
         raise UsageError(
-            f"term {_name(term)} gives a loss or gradient that is not finite on ordinary log-probabilities: "
+            f"term {name_of(term)} gives a loss or gradient that is not finite on ordinary log-probabilities: "
             f"{loss.tolist()} for answers of {lengths} tokens."
         )
-
-
-def _name(term: Term) -> str:
-    return term.label or type(term).__name__
 
 
 def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
@@ -157,11 +153,11 @@ def _check_absent(term: Term, logps: Mapping[View, TokenLogps]) -> None:
         items = len(_LENGTHS)
         count = term.count({view: table.lengths for view, table in tables.items()})
         if not isinstance(count, Tensor) or count.shape != (items,):
-            raise UsageError(f"term {_name(term)}: count must give a tensor of one number per item, got {count!r}.")
+            raise UsageError(f"term {name_of(term)}: count must give a tensor of one number per item, got {count!r}.")
         over = _loss(term, tables).detach()[count == 0]
         if over.any():
             raise UsageError(
-                f"term {_name(term)} must be 0 for an item that lacks {' or '.join(lacking or texts)}, "
+                f"term {name_of(term)} must be 0 for an item that lacks {' or '.join(lacking or texts)}, "
                 f"got {float(over[over != 0][0]):.3g}. Wrap the loss in keep(loss, all_present(...), fill=0.0), or "
                 "override count if items with some of the texts count too."
             )
