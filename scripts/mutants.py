@@ -45,6 +45,7 @@ OF_METHODS = (
     "tests/methods/test_losses.py::test_a_loss_worked_by_hand",
     "tests/methods/test_losses.py::test_damas_average_of_gaps_moves_by_a_tenth_after_it_was_used",
     "tests/methods/test_published_settings.py",
+    "tests/parity/test_paper_formulas.py",
 )
 OBJECTIVES = (
     "tests/methods/test_losses.py::test_a_loss_worked_by_hand",
@@ -100,6 +101,11 @@ MUTANTS = [
         ("if made is None or not made.frozen or", "if made is None or"),
     ),
     *_of(
+        "objectives.rehearsal",
+        ("tests/methods/test_own_file.py",),
+        ('if kind.__module__.startswith("boresight."):', "if True:"),
+    ),
+    *_of(
         "registry",
         ("tests/methods/test_own_file.py", "tests/methods/test_declarations.py", "tests/cli/test_refusals.py"),
         ('if colon and not name.endswith(".py") else', "if colon else"),
@@ -108,11 +114,13 @@ MUTANTS = [
         ('startswith(("takes ", "missing ", "got "))', 'startswith(("takes ", "missing "))'),
         ("if unread.is_file() and (own or unread", "if unread.is_file() and (unread"),
         ("if not isinstance(known, Mapping):", "if known is None:"),
+        ("if not name or not any(", "if not name or any("),
     ),
     *_of(
         "objectives.terms",
         OBJECTIVES,
         ("gap = better - worse", "gap = worse - better"),
+        ("if not self.weighted:", "if False:"),
         ("margin = beta * gap - self.target", "margin = gap - self.target"),
         ("margin = beta * gap - self.target", "margin = beta * gap + self.target"),
         ("gap = gap + shaped(", "gap = gap - shaped("),
@@ -241,6 +249,7 @@ MUTANTS = [
         ("t.weight * s for", "s for"),
         ("if t.needs_reference for", "for"),
         ("self.terms + more", "more + self.terms"),
+        ("if start == 0 else NotImplemented", "if True else NotImplemented"),
         ("weight=factor * self.weight", "weight=factor"),
         (".all(dim=0)", ".any(dim=0)"),
         ("torch.where(counted, values, fill)", "values"),
@@ -252,7 +261,9 @@ MUTANTS = [
     ),
     *_of(
         "training.token_weights",
-        ("tests/methods/test_items.py", "tests/parity/test_authors_code.py"),
+        ("tests/methods/test_items.py", "tests/parity/test_authors_code.py", "tests/parity/test_paper_formulas.py"),
+        ("[self.unchanged] * len(chosen)", "[1.0] * len(chosen)"),
+        ("[self.unchanged] * len(rejected)", "[1.0] * len(rejected)"),
         ("if b.size >= self.min_match_tokens", "if True"),
         ("if self.pure_edits or (len(old) and len(new))", "if True"),
         ("first < start + span.end and start + span.start < last", "first < span.end and span.start < last"),

@@ -15,6 +15,7 @@ from method_examples import PACKAGE, all_names, load
 from worked_losses import WORKED, one_item
 
 from boresight import registry
+from boresight.methods.chip import Drift
 from boresight.methods.dama import BatchFactor
 from boresight.methods.opa_dpo import TokenAnchor
 from boresight.objectives import Anchor, Nll, Objective, Pairwise, Term, TokenLogps, Unpaired, View, pairwise
@@ -109,6 +110,8 @@ def test_a_policy_that_is_its_reference_has_nothing_to_say(name: str) -> None:
 
 
 def _tie(term: Term) -> float:
+    if isinstance(term, Drift):
+        return 0.0
     if isinstance(term, Unpaired):
         return 2 * math.log(2) if term.link == "log_sigmoid" else 1.0
     return AT_REFERENCE[term.link if isinstance(term, Pairwise) else "sigmoid"]
@@ -206,6 +209,8 @@ def _wanted(objective: Objective) -> dict[View, bool]:
     """What all terms that read a view want of it: more or less."""
     votes: dict[View, set[bool]] = {}
     for term in objective:
+        if isinstance(term, Drift):
+            continue  # reads how far the whole distribution moved, not which answer is likely
         if isinstance(term, Nll | Anchor | TokenAnchor):
             sides = [term.target]
         else:

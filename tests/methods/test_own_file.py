@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from method_examples import all_names, load, records
 from PIL import Image
@@ -96,6 +98,10 @@ class Changeable(Term):
     views = (CHOSEN,)
 
 
+class Side(enum.Enum):
+    LEFT = "left"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holds(Pairwise):
     """A term with something in it."""
@@ -128,16 +134,21 @@ def test_a_term_that_overrides_a_method_alone_needs_no_decorator() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "where", "got"),
+    ("value", "where", "got", "advice"),
     [
-        (len, "objective.0.value", "builtin_function_or_method"),
-        ((1.0, {2}), "objective.0.value.1", "set"),
-        ({"deep": (object(),)}, "objective.0.value.deep.0", "object"),
+        (len, "objective.0.value", "builtin_function_or_method", "Keep what makes it in fields, and make it where"),
+        ((1.0, {2}), "objective.0.value.1", "set", "Write a tuple"),
+        (frozenset(), "objective.0.value", "frozenset", "Write a tuple"),
+        (Side.LEFT, "objective.0.value", "Side", "Make Side an enum.StrEnum"),
+        (np.float32(0.5), "objective.0.value", "float32", "Write 0.5, a plain number"),
+        ({"deep": (object(),)}, "objective.0.value.deep.0", "object", "Keep what makes it in fields"),
     ],
 )
-def test_a_field_that_json_cannot_hold_is_found_when_the_method_is_made(value: Any, where: str, got: str) -> None:
+def test_a_field_that_json_cannot_hold_is_found_when_the_method_is_made(
+    value: Any, where: str, got: str, advice: str
+) -> None:
     objective = Objective((Holds(better=CHOSEN, worse=REJECTED, value=value),))
-    with pytest.raises(UsageError, match=rf"method\.{where} cannot be stored with a run: .* got {got}\."):
+    with pytest.raises(UsageError, match=rf"method\.{where} cannot be stored with a run: .* got {got}\. {advice}"):
         Method(objective=objective)
     with pytest.raises(UsageError, match=rf"method\.stages\.0\.{where} cannot be stored"):
         Method(objective=PLAIN, stages=(Stage(objective=objective),))
@@ -269,6 +280,51 @@ def test_a_syntax_error_is_blamed_on_the_file_that_has_it(tmp_path: Path, monkey
         file.write_text(text)
         with pytest.raises(UsageError, match=place):
             registry.load("boresight.methods", str(file))
+
+
+OWN_TERM = """\
+from dataclasses import dataclass
+from boresight.objectives import Anchor, Objective, TermLoss, view
+from boresight.training.spec import Method
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held(Anchor):
+    label = "held(chosen)"
+
+    def __call__(self, logps):
+        return TermLoss(loss=logps[self.target].policy.sum(dim=1).detach())
+
+
+MEMBER = Method(objective=Objective((Held(target=view("chosen")),)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("beside", "imported", "advice"),
+    [
+        ("helpers.py", "from helpers import BETA", True),
+        ("helpers/losses.py", "import helpers.losses", True),
+        ("helpers.py", "import elsewhere", False),
+    ],
+)
+def test_a_module_beside_the_file_is_not_found_and_what_to_do_is_said(
+    beside: str, imported: str, advice: bool, tmp_path: Path
+) -> None:
+    (tmp_path / beside).parent.mkdir(exist_ok=True)
+    (tmp_path / beside).write_text("BETA = 0.1")
+    file = tmp_path / "mine.py"
+    file.write_text(imported)
+    with pytest.raises(UsageError, match=r"mine\.py, line 1: ModuleNotFoundError: No module named") as refused:
+        registry.load("boresight.methods", str(file))
+    assert str(refused.value).endswith(f"use one file, or set PYTHONPATH={tmp_path}.") == advice
+
+
+def test_a_refusal_of_the_rehearsal_names_the_place_of_ones_own_class(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(OWN_TERM)
+    objective = registry.load("boresight.methods", str(file)).objective
+    with pytest.raises(UsageError, match=r"mine\.py, line 5: term held\(chosen\) has no gradient"):
+        rehearse(objective)
 
 
 def test_an_error_of_ours_in_a_users_file_is_said_with_its_line_alone(tmp_path: Path) -> None:

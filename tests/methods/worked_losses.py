@@ -115,7 +115,8 @@ WORKED = {
     "adpo:first/encoder": loss(0.08) + 4.5,
     # Too few tokens are equal, so all count 4 times: 0.1 * (4 * 1.2 + 4 * 0.5 + 0.1 * (0.3 - 0.8))
     "chip/dpo": loss(0.675),
-    "chip:paper/dpo": loss(0.475) + loss(0.2),
+    # answers 0.5 * 1.2, whose tokens all changed, 3 times; tokens 0.1 * 0.5 * (0.8 - 0.3); the picture 0.5 * 0.5
+    "chip:paper/dpo": loss(0.6) + 3 * loss(0.6) + 0.025 + loss(0.25),
     "cpo/train": loss(0.1 * (-3 + 4)) + NLL,
     "dama/dpo": loss(0.1 * s(0.5) / s(0.0482190464911681) * s(1.2) / s(0) * 1.2),
     # " cat", " dog" and " here" count 5 times: (0.5 - 1.5) / 6 and (2 - 7) / 11

@@ -19,6 +19,13 @@ def test_terms_add_up_in_order_and_keep_their_weights() -> None:
     assert (3.0 * (2.0 * first)).weight == 6.0
 
 
+def test_terms_are_summed_as_numbers_are() -> None:
+    terms = [pairwise(CHOSEN, REJECTED), anchor(CHOSEN), nll(CHOSEN)]
+    assert sum(terms) == Objective(tuple(terms))
+    with pytest.raises(TypeError, match="unsupported operand"):
+        1 + terms[0]
+
+
 def test_views_are_listed_once_and_the_reference_only_where_it_is_needed() -> None:
     objective = nll(REJECTED) + pairwise(CHOSEN, CROPPED) + anchor(CHOSEN)
     assert objective.views == (REJECTED, CHOSEN, CROPPED)

@@ -25,6 +25,7 @@ from boresight.objectives import (
     view,
 )
 from boresight.training.spec import Method
+from boresight.training.token_weights import Answer
 from logp_tables import CHOSEN, REJECTED, pair, table
 from shared_tables import our_loss, run_of, tables
 
@@ -309,13 +310,29 @@ def test_adpo_is_the_preference_under_attack_and_the_likelihood_under_it_of_2504
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_chip_as_2501_16629_writes_it_is_a_sum_of_losses(seed: int) -> None:
-    """Answer, segment and token preferences in one link, the picture's in another; segments weigh their tokens."""
+    """Answers + 3 segments + 0.1 tokens + pictures, beta 0.5; only the segments' tokens are weighted."""
     run, logps = _tables("chip:paper", seed)
-    won, lost, noised = (_weighted(logps[v]) for v in (CHOSEN, REJECTED, view("chosen", "noised")))
-    drift = [sum(x) - sum(w) for w, x in zip(_rows(logps[CHOSEN], "kl"), _rows(logps[REJECTED], "kl"), strict=True)]
-    text = _mean(-math.log(_sigma(0.1 * (w - x - 0.1 * d))) for w, x, d in zip(won, lost, drift, strict=True))
-    sight = _mean(-math.log(_sigma(0.1 * (w - n))) for w, n in zip(won, noised, strict=True))
-    assert _loss(run, logps) == pytest.approx(text + sight, rel=1e-9)
+
+    def preferred(better: list[float], worse: list[float]) -> float:
+        return _mean(-math.log(_sigma(0.5 * (b - w))) for b, w in zip(better, worse, strict=True))
+
+    plain = {v: dataclasses.replace(t, weights=torch.ones_like(t.policy)) for v, t in logps.items()}
+    won, lost, noised = (_weighted(plain[v]) for v in (CHOSEN, REJECTED, view("chosen", "noised")))
+    segments = preferred(_weighted(logps[CHOSEN]), _weighted(logps[REJECTED]))
+    divergences = zip(_rows(logps[CHOSEN], "kl"), _rows(logps[REJECTED], "kl"), strict=True)
+    tokens = _mean(0.5 * (sum(x) - sum(w)) for w, x in divergences)
+    expected = preferred(won, lost) + 3 * segments + 0.1 * tokens + preferred(won, noised)
+    assert _loss(run, logps) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_segments_of_chip_count_changed_tokens_alone() -> None:
+    """The code's weight of a changed token, 4, is the paper's 1 for the answer and 3 for its segments."""
+    weigh = {name: registry.load("boresight.methods", name).token_weights for name in ("chip", "chip:paper")}
+    long = {"chosen": [1, 2, 3, 4, 5, 6, 7, 8], "rejected": [1, 2, 3, 9, 5, 6, 7, 8]}
+    answers = {t: Answer(ids=ids, pieces=[str(i) for i in ids], messages=()) for t, ids in long.items()}
+    changed = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert weigh["chip:paper"](answers) == {"chosen": changed, "rejected": changed}
+    assert weigh["chip"](answers)["chosen"] == [1 + 3 * c for c in changed]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

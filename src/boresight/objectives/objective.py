@@ -108,6 +108,10 @@ class Term(Protocol):
     def __add__(self, other: Term | Objective) -> Objective:
         return Objective((self,)) + other
 
+    def __radd__(self, start: int) -> Objective:
+        """`sum(terms)` starts from 0."""
+        return Objective((self,)) if start == 0 else NotImplemented
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduced:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -67,26 +69,48 @@ def rehearse(objective: Objective, *, weighs: bool = False) -> None:
         weighs: Whether tokens have weights, as those of a method with `token_weights`.
 
     Raises:
-        UsageError: Names the term, and says what is wrong with it.
+        UsageError: Names the term and where its class stands, and says what is wrong with it.
     """
     logps = _drawn(objective, weighs)
     for statistic in objective.statistics:
-        _check_statistic(statistic, logps)
+        with _placed(statistic):
+            _check_statistic(statistic, logps)
     for term in objective:
-        loss = _loss(term, logps)
-        _check(term, loss, logps)
-        _check_absent(term, logps)
-        if not torch.equal(_loss(term, logps), loss):
-            raise UsageError(
-                f"term {name_of(term)} gives another loss at every call. Draw no random numbers in a term: a resumed "
-                "run could not repeat them."
-            )
-        alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
-        if not torch.allclose(alone, loss, rtol=1e-4, atol=1e-6):
-            raise UsageError(
-                f"term {name_of(term)} gives an item another loss alone than among other items. "
-                "Return one loss per item without a mean or sum over items; the trainer divides."
-            )
+        with _placed(term):
+            _check_term(term, logps)
+
+
+@contextmanager
+def _placed(part: object) -> Iterator[None]:
+    """Puts file and line of a class before what is said about it, where it is somebody's own."""
+    kind = type(part)
+    try:
+        yield
+    except UsageError as error:
+        if kind.__module__.startswith("boresight."):
+            raise
+        try:
+            place = f"{inspect.getsourcefile(kind)}, line {inspect.getsourcelines(kind)[1]}"
+        except (OSError, TypeError):  # made in an interactive session
+            raise error from None
+        raise UsageError(f"{place}: {error}") from error
+
+
+def _check_term(term: Term, logps: Mapping[View, TokenLogps]) -> None:
+    loss = _loss(term, logps)
+    _check(term, loss, logps)
+    _check_absent(term, logps)
+    if not torch.equal(_loss(term, logps), loss):
+        raise UsageError(
+            f"term {name_of(term)} gives another loss at every call. Draw no random numbers in a term: a resumed "
+            "run could not repeat them."
+        )
+    alone = torch.cat([_loss(term, _only(logps, item)) for item in range(len(_LENGTHS))])
+    if not torch.allclose(alone, loss, rtol=1e-4, atol=1e-6):
+        raise UsageError(
+            f"term {name_of(term)} gives an item another loss alone than among other items. "
+            "Return one loss per item without a mean or sum over items; the trainer divides."
+        )
 
 
 def _loss(term: Term, logps: Mapping[View, TokenLogps]) -> Float[Tensor, " item"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -108,6 +108,8 @@ class Pairwise(Term):
     """Over an answer's tokens."""
     needs_reference: bool = True
     """False gives the log-probabilities themselves as rewards."""
+    weighted: bool = True
+    """False counts every token once, whatever the data say."""
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -132,7 +134,8 @@ class Pairwise(Term):
 
     @property
     def label(self) -> str:
-        return f"{target_of(self.better)}>{target_of(self.worse)}"
+        label = f"{target_of(self.better)}>{target_of(self.worse)}"
+        return label if self.weighted else f"{label} unweighted"
 
     @property
     def kl_views(self) -> tuple[View, ...]:
@@ -148,6 +151,8 @@ class Pairwise(Term):
         return self.strength.statistics if self.strength else ()
 
     def __call__(self, logps: Mapping[View, TokenLogps]) -> TermLoss:
+        if not self.weighted:
+            logps = {v: replace(values, weights=None) for v, values in logps.items()}
         counted = all_present({v: logps[v].lengths for v in self.views}, self.views)
         better = reward(self.better, logps, reduction=self.reduction, needs_reference=self.needs_reference)
         worse = reward(self.worse, logps, reduction=self.reduction, needs_reference=self.needs_reference)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from boresight.errors import UsageError, known_names
 from boresight.models.loading import Lora, Precision
 from boresight.models.matmul import Matmul
@@ -350,9 +352,18 @@ def _check_storable(value: Any, place: str) -> None:
     elif not isinstance(value, str | int | float | None):
         raise UsageError(
             f"{place} cannot be stored with a run: expected text, a number, true, false, None, a dataclass, or tuples "
-            f"and mappings of these, got {type(value).__name__}. Keep what makes it in fields, and make it where it is "
-            "used."
+            f"and mappings of these, got {type(value).__name__}. {_instead_of(value)}"
         )
+
+
+def _instead_of(value: object) -> str:
+    if isinstance(value, enum.Enum):
+        return f"Make {type(value).__name__} an enum.StrEnum."
+    if isinstance(value, set | frozenset):
+        return "Write a tuple."
+    if isinstance(value, np.generic):
+        return f"Write {value.item()!r}, a plain number."
+    return "Keep what makes it in fields, and make it where it is used."
 
 
 def _override(target: Any, path: list[str], value: Any, whole: str, hint: Any = None) -> Any:

@@ -29,13 +29,14 @@ class TokenWeights(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedTokens:
-    """Tokens that differ between the chosen and the rejected answer count `weight`, all others 1.
+    """Tokens that differ between the chosen and the rejected answer count `weight`, all others `unchanged`.
 
     Source: Yu et al. 2023 (RLHF-V), arXiv:2312.00849, Eq. 5; its code, RLHF-V/RLAIF-V@83d917b, utils/diff_lib.py, which
     is given prompt and answer in one: a short run of equal tokens at the start then joins the prompt's.
     """
 
     weight: float = 5.0
+    unchanged: float = 1.0
     min_match_tokens: int = 1
     """Shorter runs of equal tokens between two changes count as changed."""
     pure_edits: bool = True
@@ -45,7 +46,7 @@ class ChangedTokens:
         if not {"chosen", "rejected"} <= answers.keys():
             return {}
         chosen, rejected = answers["chosen"].ids, answers["rejected"].ids
-        weights = {"chosen": [1.0] * len(chosen), "rejected": [1.0] * len(rejected)}
+        weights = {"chosen": [self.unchanged] * len(chosen), "rejected": [self.unchanged] * len(rejected)}
         for old, new in self._changes(rejected, chosen):
             if self.pure_edits or (len(old) and len(new)):
                 for text, span in (("rejected", old), ("chosen", new)):
