@@ -190,6 +190,8 @@ PROCESSORS: dict[str, Processing] = {
         places={"image": "<image>"},
         options={"image_seq_len": 1},
         further=IDEFICS,
+        # Of transformers 5.17, torchvision.
+        packages=tuple(getattr(part("Idefics3ImageProcessorPil"), "_backends", ())),
     ),
     "gemma3": Processing(
         processor="Gemma3Processor",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from family_zoo import FAMILIES, official, zoo_policy, zoo_rows
+from family_zoo import FAMILIES, official, skip_if_misjudged, zoo_policy, zoo_rows
 from torch import Tensor
 
 from boresight.errors import PreflightError
@@ -27,6 +27,12 @@ MARKED = [name for name in ("gemma3", "gemma4", "molmo2") if name in FAMILIES]
 UNTYPED = ("gemma4_small", "paligemma")  # give the same whatever the types of a prompt's tokens are
 LIMIT_NATS = 1e-6
 Fault = Callable[[pytest.MonkeyPatch, Policy], None]
+
+
+def judged_policy(name: str) -> Policy:
+    policy = zoo_policy(name)
+    skip_if_misjudged(policy)
+    return policy
 
 
 def few_rows(name: str) -> list[Answered]:
@@ -88,7 +94,7 @@ def one_text(patch: pytest.MonkeyPatch, policy: Policy) -> None:
 def test_a_broken_mask_or_broken_positions_are_not_taken(
     name: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy, rows = zoo_policy(name), few_rows(name)
+    policy, rows = judged_policy(name), few_rows(name)
     assert settle(policy, rows)[0] == "split"
     fault(monkeypatch, policy)
     assert settle(policy, rows)[0] == "separate"
@@ -99,7 +105,7 @@ def test_positions_that_are_wrong_in_every_way_of_computing_end_the_run(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Answers start one place too late: a gap that no family was trained with."""
-    policy, rows = zoo_policy(name), few_rows(name)
+    policy, rows = judged_policy(name), few_rows(name)
     right = Policy.path_positions
 
     def late(self: Policy, row: Answered) -> list[Tensor]:
@@ -114,7 +120,7 @@ def test_positions_that_are_wrong_in_every_way_of_computing_end_the_run(
 @pytest.mark.parametrize("name", MARKED)
 def test_token_types_that_are_lost_on_the_way_are_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of pictures are read off them; without blocks shared rows are wrong, and rows alone still right."""
-    policy, rows = zoo_policy(name), few_rows(name)
+    policy, rows = judged_policy(name), few_rows(name)
     assert settle(policy, rows)[0] == "split"
     monkeypatch.setattr(families, "blocks", lambda config, inputs: ())
     assert settle(policy, rows)[0] == "separate"
@@ -123,7 +129,7 @@ def test_token_types_that_are_lost_on_the_way_are_noticed(name: str, monkeypatch
 @pytest.mark.parametrize("name", [n for n in SHARING if FAMILIES[n].marks and n not in UNTYPED])
 def test_token_types_that_reach_only_training_wrong_are_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training sees every token as text, transformers as it is."""
-    policy, rows = zoo_policy(name), few_rows(name)
+    policy, rows = judged_policy(name), few_rows(name)
     with torch.no_grad():
         expected = official(policy, rows)
         forest = Forest(rows=tuple(Answered(_untyped(row.prompt), row.answers) for row in rows), places=(), num_items=1)
@@ -137,7 +143,7 @@ def _untyped(prompt: Any) -> Any:
 
 @pytest.mark.parametrize("name", [n for n, family in FAMILIES.items() if family.keeps_media])
 def test_features_in_the_wrong_order_are_not_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy, rows = zoo_policy(name), few_rows(name)
+    policy, rows = judged_policy(name), few_rows(name)
     policy.requires_grad_(False)
     way, unproved = settle(policy, rows)
     assert (way, unproved) == (FAMILIES[name].expected, None) and policy.reuses_media
@@ -156,7 +162,7 @@ def test_features_in_the_wrong_order_are_not_kept(name: str, monkeypatch: pytest
 @pytest.mark.parametrize("name", FAMILIES)
 def test_media_of_another_prompt_end_the_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two prompts of one shape show each other's media."""
-    policy = zoo_policy(name)
+    policy = judged_policy(name)
     kind = next(iter(FAMILIES[name].media))
     first, second = zoo_rows(name, (kind,))[0], zoo_rows(name, (kind,), seed=2)[0]
     assert first.prompt.num_tokens == second.prompt.num_tokens
