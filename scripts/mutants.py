@@ -117,6 +117,14 @@ MUTANTS = [
         ("if not name or not any(", "if not name or any("),
     ),
     *_of(
+        "models.device",
+        ("tests/models/test_device.py",),
+        ("current_accelerator(check_available=True)", "current_accelerator()"),
+        ("int(place) % torch.accelerator", "0 * int(place) % torch.accelerator"),
+        ("if found is None or device.type != found.type:", "if found is None:"),
+        ("device.index >= count", "device.index > count"),
+    ),
+    *_of(
         "objectives.terms",
         OBJECTIVES,
         ("gap = better - worse", "gap = worse - better"),

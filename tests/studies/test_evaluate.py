@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
 from boresight.cli.main import main
 from boresight.errors import GateError, UsageError
 from boresight.models.chat import Decoding, Request, Response
-from boresight.models.device import pick_device
 from boresight.models.loading import load_policy
 from boresight.models.local import LocalModel
 from boresight.studies import respond
@@ -129,17 +127,6 @@ def test_processes_that_a_launcher_starts_share_a_run(nano: LocalModel, tmp_path
     assert len(rows(two / "responses.1-of-2.jsonl")) == len(rows(two / "responses.2-of-2.jsonl")) == LIMIT // 2
     assert rows(one / "responses.jsonl") == rows(two / "responses.jsonl")
     assert (one / "scores.json").read_text() == (two / "scores.json").read_text()
-
-
-def test_a_process_of_a_launcher_takes_an_accelerator_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of four processes on two devices, the third takes the first device."""
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
-    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
-    assert pick_device() == torch.device("cuda")
-    for place, index in (("1", 1), ("2", 0)):
-        monkeypatch.setenv("LOCAL_RANK", place)
-        assert pick_device() == torch.device("cuda", index)
-    assert pick_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])

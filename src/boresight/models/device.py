@@ -10,6 +10,8 @@ from typing import Literal
 
 import torch
 
+from boresight.errors import UsageError
+
 # From <malloc.h>.
 _M_TRIM_THRESHOLD = -1
 _M_TOP_PAD = -2
@@ -20,14 +22,42 @@ def pick_device(name: str = "auto") -> torch.device:
     """The device of this name; `auto` takes an accelerator when there is one.
 
     Of processes that `torchrun` or `accelerate launch` has started side by side, each takes one of its own.
+
+    Raises:
+        UsageError: If the machine has no such device.
     """
+    found = _accelerator()
     if name != "auto":
-        return torch.device(name)
-    found = torch.accelerator.current_accelerator()
+        return _asked(name, found)
     if found is None:
         return torch.device("cpu")
     place = os.environ.get("LOCAL_RANK")
     return found if place is None else torch.device(found.type, int(place) % torch.accelerator.device_count())
+
+
+def _accelerator() -> torch.device | None:
+    """What is there: most builds of torch are for CUDA, also on machines without."""
+    return torch.accelerator.current_accelerator(check_available=True)
+
+
+def _asked(name: str, found: torch.device | None) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(
+            f"run.device must be auto, cpu or an accelerator such as cuda or cuda:1, got {name!r}."
+        ) from None
+    if device.type == "cpu":
+        return device
+    if found is None or device.type != found.type:
+        raise UsageError(
+            f"run.device={name}: torch {torch.__version__} finds no such accelerator here. Use run.device=auto or cpu; "
+            "boresight doctor says what there is."
+        )
+    count = torch.accelerator.device_count()
+    if device.index is not None and device.index >= count:
+        raise UsageError(f"run.device={name}: there are {count} of them, numbered from 0.")
+    return device
 
 
 def usual_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
@@ -38,7 +68,7 @@ def usual_precision(device: torch.device) -> Literal["float32", "bfloat16"]:
 def describe_devices() -> dict[str, str]:
     """What there is to compute with, in words."""
     found = {"processor": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"}
-    device = torch.accelerator.current_accelerator()
+    device = _accelerator()
     if device is None:
         found["accelerator"] = "none; the demo and small models run on the processor"
     elif device.type == "cuda":
