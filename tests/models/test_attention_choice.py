@@ -127,3 +127,21 @@ def test_cached_references_know_how_they_attended() -> None:
         policy.attention = attention  # type: ignore[assignment]
         keys.add(reference_key(policy, precision="float32", shared=True))
     assert len(keys) == 4
+
+
+def test_a_model_that_transformers_itself_cannot_compute_is_refused_and_a_fault_of_ours_is_not_blamed_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = tiny_policy()
+    broken.bare.lm_head = None
+    with pytest.raises(
+        PreflightError, match=r"transformers \S+ cannot compute this model \(TypeError: .* not callable"
+    ):
+        settle(broken)
+
+    def ours(self: Policy, *_: Any) -> Any:
+        raise TypeError("ours")
+
+    monkeypatch.setattr(Policy, "official", ours)
+    with pytest.raises(TypeError, match="ours"):
+        settle(tiny_policy())

@@ -199,6 +199,7 @@ def test_features_are_refused_while_training_changes_them() -> None:
 def test_a_leaking_branch_changes_every_family(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Branches that see their own future must not go unnoticed in any family."""
     policy, rows = zoo_policy(name), zoo_rows(name)
+    skip_if_misjudged(policy)
 
     def everything(branch: int, trunk: int, device: Any) -> torch.Tensor:
         return torch.ones(branch, trunk + branch, dtype=torch.bool)
@@ -216,6 +217,7 @@ def test_a_leaking_branch_changes_every_family(name: str, monkeypatch: pytest.Mo
 def test_positions_of_one_long_text_change_every_family(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that count on from each other must not go unnoticed in any family."""
     policy, rows = zoo_policy(name), zoo_rows(name)
+    skip_if_misjudged(policy)
     right = policy._positions(rows)
     monkeypatch.setattr(Policy, "_positions", lambda self, rows: torch.arange(right.shape[1]).expand_as(right))
     with torch.no_grad():
@@ -239,6 +241,7 @@ def test_windows_chunks_and_blocks_matter_in_the_zoo(name: str, monkeypatch: pyt
 def test_a_row_longer_than_a_family_packs_is_split_by_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Llama-4 scales queries by their place in the row, from `floor_scale` tokens on."""
     policy, rows = zoo_policy("llama4"), zoo_rows("llama4")
+    skip_if_misjudged(policy)
     text = policy.config.text_config
     for layer in policy._decoder.layers:
         layer.self_attn.floor_scale = 24

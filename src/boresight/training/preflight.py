@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
+import transformers
 from accelerate.utils import gather_object
 from jaxtyping import Float
 from PIL import Image
@@ -80,7 +84,8 @@ def preflight(
     policy.eval()
     try:
         forest = plan(views, items, encoder)
-        alone = torch.cat([policy.official(row.prompt, answer) for row, answer in _answers(forest)])
+        with _blamed_on_transformers():
+            alone = torch.cat([policy.official(row.prompt, answer) for row, answer in _answers(forest)])
         _check_finite(alone, items)
         effect = _media_effect(policy, views, items, encoder)
         limit = _MAX_DIFFERENCE_NATS[precision]
@@ -97,6 +102,21 @@ def preflight(
         attention=settled,
         reuses_media=unproved is None,
     )
+
+
+@contextmanager
+def _blamed_on_transformers() -> Iterator[None]:
+    """Some versions cannot compute a family at all, as 5.24.0 cannot compute Llama-4."""
+    try:
+        yield
+    except (AttributeError, KeyError, NameError, TypeError) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1].filename
+        if Path(transformers.__file__).parent not in Path(place).parents:
+            raise
+        raise PreflightError(
+            f"transformers {transformers.__version__} cannot compute this model ({type(error).__name__}: {error}), so "
+            "training cannot be held against it. Install another version of transformers."
+        ) from error
 
 
 def _settle_attention(
