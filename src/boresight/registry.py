@@ -100,17 +100,9 @@ def _import_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # whatever a user's file may raise
-        raise _at_place(_place_in(path, error) or str(path), error, _beside(path, error)) from error
+        raise _at_place(path, _place_in(path, error) or str(path), error) from error
     _check_single(path)
     return module
-
-
-def _beside(path: Path, error: BaseException) -> str:
-    """What to do where a file imports another one of its folder, which Python does not look into."""
-    name = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
-    if not name or not any((path.parent / found).exists() for found in (f"{name}.py", name)):
-        return ""
-    return f". It lies beside the file, where Python does not look: use one file, or set PYTHONPATH={path.parent}."
 
 
 def _check_single(path: Path) -> None:
@@ -150,16 +142,22 @@ def blamed_on(name: str) -> Iterator[None]:
         place = _place_in(path, error)
         if place is None:
             raise
-        raise _at_place(place, error) from error
+        raise _at_place(path, place, error) from error
 
 
-def _at_place(place: str, error: BaseException, advice: str = "") -> UsageError:
+def _at_place(path: Path, place: str, error: BaseException) -> UsageError:
     said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
     if isinstance(error, BoresightError):
         said = str(error)  # it says all by itself
     elif isinstance(error, SystemExit):
         said += ". The file is loaded, not run: put what ends the program under if __name__ == '__main__'."
-    return UsageError(f"{place}: {said}{advice}")
+    elif isinstance(error, ModuleNotFoundError) and _lies_beside(path, str(error.name)):
+        said += f". It lies beside the file, where Python does not look: use one file, or set PYTHONPATH={path.parent}."
+    return UsageError(f"{place}: {said}")
+
+
+def _lies_beside(path: Path, name: str) -> bool:
+    return any((path.parent / found).exists() for found in (f"{name}.py", name))
 
 
 def _place_in(path: Path, error: BaseException) -> str | None:
