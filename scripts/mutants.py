@@ -114,7 +114,7 @@ MUTANTS = [
         ('startswith(("takes ", "missing ", "got "))', 'startswith(("takes ", "missing "))'),
         ("if unread.is_file() and (own or unread", "if unread.is_file() and (unread"),
         ("if not isinstance(known, Mapping):", "if known is None:"),
-        ("if not name or not any(", "if not name or any("),
+        ("_lies_beside(path, str(error.name)):", "path:"),
     ),
     *_of(
         "models.device",
@@ -128,7 +128,7 @@ MUTANTS = [
         "objectives.terms",
         OBJECTIVES,
         ("gap = better - worse", "gap = worse - better"),
-        ("if not self.weighted:", "if False:"),
+        ("if not self.weighs_tokens:", "if False:"),
         ("margin = beta * gap - self.target", "margin = gap - self.target"),
         ("margin = beta * gap - self.target", "margin = beta * gap + self.target"),
         ("gap = gap + shaped(", "gap = gap - shaped("),

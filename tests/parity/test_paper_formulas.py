@@ -309,7 +309,7 @@ def test_adpo_is_the_preference_under_attack_and_the_likelihood_under_it_of_2504
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_chip_as_2501_16629_writes_it_is_a_sum_of_losses(seed: int) -> None:
+def test_the_variant_of_chip_that_is_put_together_is_a_sum_of_losses(seed: int) -> None:
     """Answers + 3 segments + 0.1 tokens + pictures, beta 0.5; only the segments' tokens are weighted."""
     run, logps = _tables("chip:paper", seed)
 

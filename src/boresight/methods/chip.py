@@ -3,13 +3,14 @@
 Source: Fu et al. 2025, arXiv:2501.16629, and its public review, openreview 7lpDn2MhM2; LVUGAI/CHiP@e7f5193,
 llava/train/llava_trainer.py:446-608.
 Differs from the paper: it writes a sum of losses, the variant `paper`, while its code, the default here, adds margins
-inside one link, with segment weight 4 and a token factor of 0.1. The paper's equations were not at hand. Its review
-names four losses and their weights, 1 for answers and 3 for segments (1 for Muffin), and the numbers 0.5 and 0.1, taken
-here for beta and for tokens. That segments count nothing but changed tokens follows from the code, where a changed
-token's weight is 1 + 3 (1 + 1 for Muffin); tokens are compared as there. In the code the reference's log-probability
-under the noised picture is multiplied by the sum of the token weights, by a slip of shapes; here it is weighted token
-by token, like the policy's. Changed tokens are found in the answers alone, in the code in prompt and answer together:
-there one or two equal tokens at the start count as unchanged, and difflib's rule for long sequences sets in earlier.
+inside one link, with segment weight 4 and a token factor of 0.1. The paper's equations were not at hand, so the
+variant is put together. Its review names the four parts, a weight of 1 for answers, a lambda of 3 (1 for Muffin), taken
+here for segments, and 0.5 and 0.1, taken for beta and for tokens. That segments count nothing but changed tokens is
+read off the code, where a changed token's weight is 1 + 3 (1 + 1 for Muffin); tokens are compared as there. In the code
+the reference's log-probability under the noised picture is multiplied by the sum of the token weights, by a slip of
+shapes; here it is weighted token by token, like the policy's. Changed tokens are found in the answers alone, in the
+code in prompt and answer together: there one or two equal tokens at the start count as unchanged, and difflib's rule
+for long sequences sets in earlier.
 """
 
 from collections.abc import Mapping
@@ -78,10 +79,10 @@ MEMBER = Method(
 VARIANTS = {
     "paper": replace(
         MEMBER,
-        objective=pairwise(CHOSEN, REJECTED, beta=0.5, weighted=False)
+        objective=pairwise(CHOSEN, REJECTED, beta=0.5, weighs_tokens=False)
         + 3.0 * pairwise(CHOSEN, REJECTED, beta=0.5)
         + 0.1 * Drift(margin=KlMargin(better=CHOSEN, worse=REJECTED))
-        + pairwise(CHOSEN, NOISED, beta=0.5, weighted=False),
+        + pairwise(CHOSEN, NOISED, beta=0.5, weighs_tokens=False),
         token_weights=ChangedTokens(weight=1.0, unchanged=0.0, min_match_tokens=3, pure_edits=False),
     )
 }

@@ -77,7 +77,7 @@ def rehearse(objective: Objective, *, weighs: bool = False) -> None:
             _check_statistic(statistic, logps)
     for term in objective:
         with _placed(term):
-            _check_term(term, logps)
+            _rehearse(term, logps)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _placed(part: object) -> Iterator[None]:
         raise UsageError(f"{place}: {error}") from error
 
 
-def _check_term(term: Term, logps: Mapping[View, TokenLogps]) -> None:
+def _rehearse(term: Term, logps: Mapping[View, TokenLogps]) -> None:
     loss = _loss(term, logps)
     _check(term, loss, logps)
     _check_absent(term, logps)

@@ -108,7 +108,7 @@ class Pairwise(Term):
     """Over an answer's tokens."""
     needs_reference: bool = True
     """False gives the log-probabilities themselves as rewards."""
-    weighted: bool = True
+    weighs_tokens: bool = True
     """False counts every token once, whatever the data say."""
     weight: float = 1.0
 
@@ -135,7 +135,7 @@ class Pairwise(Term):
     @property
     def label(self) -> str:
         label = f"{target_of(self.better)}>{target_of(self.worse)}"
-        return label if self.weighted else f"{label} unweighted"
+        return label if self.weighs_tokens else f"{label} unweighted"
 
     @property
     def kl_views(self) -> tuple[View, ...]:
@@ -151,7 +151,7 @@ class Pairwise(Term):
         return self.strength.statistics if self.strength else ()
 
     def __call__(self, logps: Mapping[View, TokenLogps]) -> TermLoss:
-        if not self.weighted:
+        if not self.weighs_tokens:
             logps = {v: replace(values, weights=None) for v, values in logps.items()}
         counted = all_present({v: logps[v].lengths for v in self.views}, self.views)
         better = reward(self.better, logps, reduction=self.reduction, needs_reference=self.needs_reference)
